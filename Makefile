@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: MIT
+#
+# The front door. `make` builds, `make demo` shows, `make check` tests, `make help` lists the rest.
+# The work is done by Meson and Ninja; each target first lets tools/bootstrap see to the tools.
+
+PREFIX ?= /usr/local
+
+# Debian's own Python, where there is one: another one on PATH may lack the modules it serves.
+PYTHON := $(firstword $(wildcard /usr/bin/python3) python3)
+MESON  := meson
+NINJA  := ninja
+
+# One folder for each way of building. Those that run tests treat warnings as errors.
+#   release    what is installed and measured, with debug information
+#   asan       address and undefined-behaviour sanitizers, Evert's own checks on
+#   tsan       thread sanitizer, by clang (gcc's runs out of fibres), Evert's own checks on
+#   ucontext   the portable context switch, where release has the one in assembly
+RELEASE  := --prefix=$(PREFIX) -Doptimization=3 -Ddebug=true
+STRICT   := -Dtests=true -Dwerror=true
+ASAN     := $(STRICT) -Doptimization=1 -Ddebug=true -Dchecks=on \
+            -Db_sanitize=address,undefined -Dbench=false
+TSAN     := $(STRICT) -Doptimization=1 -Ddebug=true -Dchecks=on \
+            -Db_sanitize=thread -Db_lundef=false -Dbench=false
+UCONTEXT := $(STRICT) -Doptimization=3 -Ddebug=true -Dswitch=ucontext -Dbench=false
+FOLDERS  := build/release build/asan build/tsan build/ucontext
+
+# $(call setup,folder,options): configures a folder once; Ninja sees to it from then on.
+setup = @test -f $(1)/build.ninja || $(MESON) setup $(1) $(2)
+
+.PHONY: build demo check check-long check-build bench install clean format lint help
+.DEFAULT_GOAL := build
+
+build:
+	@tools/bootstrap demo
+	$(call setup,build/release,$(RELEASE))
+	@$(NINJA) -C build/release
+
+demo: build
+	@$(PYTHON) tools/demo build/release
+
+check: check-build
+	@$(PYTHON) tests/tools/run.py $(FOLDERS)
+
+check-long: check-build
+	@$(PYTHON) tests/tools/run.py --long $(FOLDERS)
+
+# `make build` sets the release folder up without what is strict; the stamp tells when it has it.
+check-build:
+	@tools/bootstrap check
+	@test -f build/release/build.ninja || \
+	    { $(MESON) setup build/release $(RELEASE) $(STRICT) && touch build/release/strict; }
+	@test -f build/release/strict || \
+	    { $(MESON) configure build/release $(STRICT) && touch build/release/strict; }
+	$(call setup,build/asan,$(ASAN))
+	@test -f build/tsan/build.ninja || CC=clang $(MESON) setup build/tsan $(TSAN)
+	$(call setup,build/ucontext,$(UCONTEXT))
+	@for folder in $(FOLDERS); do $(NINJA) -C $$folder || exit 1; done
+
+bench: build
+	@tools/bootstrap bench
+	@$(PYTHON) bench/run.py build/release
+
+install: build
+	@$(MESON) install -C build/release
+
+clean:
+	rm -rf build
+
+C_FILES = $(shell find src include tests examples bench -name '*.[ch]')
+
+format:
+	@tools/bootstrap lint
+	clang-format -i $(C_FILES)
+
+lint: build
+	@tools/bootstrap lint
+	clang-format --dry-run -Werror $(C_FILES)
+	clang-tidy -p build/release --quiet --extra-arg=-Wno-unknown-warning-option \
+	    $(shell find src examples -name '*.c')
+	codespell src include tests examples bench tools *.md
+
+help:
+	@echo 'make            build the library and the examples in build/release'
+	@echo 'make demo       show what Evert does'
+	@echo 'make check      run the tests in each way of building'
+	@echo 'make check-long the same, with the tests that take their time'
+	@echo 'make bench      measure'
+	@echo 'make install    install under PREFIX ($(PREFIX)); DESTDIR is honoured'
+	@echo 'make format     lay out the C files by .clang-format'
+	@echo 'make lint       layout, clang-tidy and spelling'
+	@echo 'make clean      remove build/'

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/* The greeting, served in coroutines: a task for each connection, all in one thread. */
+#include <evert/evert.h>
+
+#include <stdio.h>
+
+static int greet(evert_stream *s, void *unused)
+{
+    evert_bytes name;
+    int rc;
+
+    (void)unused;
+    evert_set_line_limit(s, 1024);
+    while ((rc = evert_read_line(s, &name)) == 0) {
+        evert_puts(s, "Hello, ");
+        evert_put(s, name);
+        evert_puts(s, "!\r\n");
+    }
+    if (rc == EVERT_ELIMIT)
+        evert_puts(s, "error: name too long\r\n");
+    return rc; /* serve closes the stream, and logs all but EVERT_EOF */
+}
+
+static int serve(void *address)
+{
+    evert_listener *listener;
+    int rc = evert_listen(&listener, address);
+    if (rc < 0)
+        return rc;
+    printf("listening on %s\n", evert_listener_address(listener));
+    fflush(stdout);
+    return evert_serve(listener, greet, NULL);
+}
+
+int main(int argc, char **argv)
+{
+    return evert_main(serve, argc > 1 ? argv[1] : "tcp://127.0.0.1:9999");
+}

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The event loop, or reactor: it waits for descriptors, timers and other threads, and runs what is
+ * ready, turn by turn. Most programs never name one: evert_run() and the blocking mode bring their
+ * own. A loop belongs to the thread that runs it first; only evert_loop_call_threadsafe() and
+ * evert_loop_stop_threadsafe() may be called from another.
+ *
+ * A turn: ask the kernel what happened; see which timers are due; then run exactly what is ready by
+ * now. What is added meanwhile runs in the next turn, so nothing can keep the loop to itself.
+ */
+#ifndef EVERT_LOOP_LOOP_H
+#define EVERT_LOOP_LOOP_H
+
+#include <evert/base/api.h>
+#include <evert/base/time.h>
+
+EVERT_BEGIN
+
+typedef struct evert_loop evert_loop;
+
+/* Called by a loop, in its thread. It must not wait. */
+typedef void evert_callback(void *arg);
+
+/*
+ * A call that a loop is to make, so that it can be cancelled. It lives in your memory, which has to
+ * stay where it is until the call was made or cancelled. Zero it before its first use.
+ */
+typedef struct evert_handle {
+    void *opaque[9];
+} evert_handle;
+
+/*
+ * Makes a loop; yours to free. The environment variable EVERT_BACKEND (epoll, poll, adverse)
+ * chooses how it talks to the kernel. Fails with -ENOMEM, -EMFILE, -ENFILE, or -EINVAL for a back
+ * end that is not known. Does not wait.
+ */
+EVERT_API EVERT_CHECK int evert_loop_new(evert_loop **ret);
+
+/*
+ * Ends a loop. Tasks that still live on it are cancelled and run to their end first; calls not made
+ * yet are forgotten. It must not be running. NULL is fine.
+ */
+EVERT_API void evert_loop_free(evert_loop *loop);
+
+/*
+ * Runs turns until evert_loop_stop(). 0 when it was stopped; EVERT_ECONTEXT when this thread runs a
+ * loop already, EVERT_ECLOSED in the child of a fork.
+ */
+EVERT_API EVERT_CHECK int evert_loop_run(evert_loop *loop);
+
+/*
+ * Runs a single turn, which waits for something to happen until `deadline` at the most (0: not at
+ * all). Results as of evert_loop_run().
+ */
+EVERT_API EVERT_CHECK int evert_loop_turn(evert_loop *loop, evert_time deadline);
+
+/* Makes evert_loop_run() return when the turn that is running, or the next one, has ended. */
+EVERT_API void evert_loop_stop(evert_loop *loop);
+
+/* The same from another thread or from a signal handler (signal-safety(7)). */
+EVERT_API void evert_loop_stop_threadsafe(evert_loop *loop);
+
+/* The loop that runs on this thread, or NULL. */
+EVERT_API evert_loop *evert_loop_current(void);
+
+/*
+ * Has `fn(arg)` called in the next turn, in the order of the asking. `handle` is borrowed until
+ * then; where it is NULL the library makes one of its own, and the call cannot be cancelled. Fails
+ * with -ENOMEM (only without a handle) or EVERT_EALREADY (the handle waits for a call already).
+ */
+EVERT_API int evert_loop_call_soon(evert_loop *loop, evert_handle *handle, evert_callback *fn,
+                                   void *arg);
+
+/*
+ * Has `fn(arg)` called once `when` has come, never earlier; calls for the same moment come in the
+ * order of the asking. EVERT_NEVER is allowed. Handle and errors as above.
+ */
+EVERT_API int evert_loop_call_at(evert_loop *loop, evert_handle *handle, evert_time when,
+                                 evert_callback *fn, void *arg);
+
+/*
+ * Takes back a call. Without effect when it was made or cancelled already, or never asked for.
+ * Afterwards the handle may be freed or used again.
+ */
+EVERT_API void evert_handle_cancel(evert_handle *handle);
+
+/*
+ * Has `fn(arg)` called by the loop, from any thread; wakes the loop if it sleeps. Calls from one
+ * thread come in the order of the asking; none is lost. Fails with -ENOMEM.
+ */
+EVERT_API EVERT_CHECK int evert_loop_call_threadsafe(evert_loop *loop, evert_callback *fn,
+                                                     void *arg);
+
+/*
+ * Has `fn(arg)` called in the loop after each burst of the signal (`signal(7)`); the loop that asks
+ * last gets it. Signals that come together may be told once. Fails with -EINVAL, -ENOMEM. Changes
+ * the process's disposition of that signal until evert_loop_unwatch_signal().
+ */
+EVERT_API EVERT_CHECK int evert_loop_watch_signal(evert_loop *loop, int signal_number,
+                                                  evert_callback *fn, void *arg);
+
+/* Stops watching and gives the signal back the disposition that it had. */
+EVERT_API void evert_loop_unwatch_signal(evert_loop *loop, int signal_number);
+
+/* The time at which the running turn began; outside a loop, the time now. */
+EVERT_API evert_time evert_now(void);
+
+EVERT_END
+
+#endif

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+#include "base/alloc.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static void *system_reallocate(void *memory, size_t size, void *arg)
+{
+    (void)arg;
+    return realloc(memory, size);
+}
+
+static void system_release(void *memory, void *arg)
+{
+    (void)arg;
+    free(memory);
+}
+
+static const evert_allocator system_allocator = {system_reallocate, system_release, NULL};
+static evert_allocator allocator = {system_reallocate, system_release, NULL};
+
+void evert_set_allocator(const evert_allocator *chosen)
+{
+    allocator = chosen != NULL ? *chosen : system_allocator;
+}
+
+void *evert__alloc(size_t size)
+{
+    return allocator.reallocate(NULL, size, allocator.arg);
+}
+
+void *evert__alloc_zero(size_t size)
+{
+    void *memory = evert__alloc(size);
+    if (memory != NULL)
+        memset(memory, 0, size);
+    return memory;
+}
+
+void *evert__realloc(void *memory, size_t size)
+{
+    return allocator.reallocate(memory, size, allocator.arg);
+}
+
+char *evert__strdup(const char *string)
+{
+    size_t size = strlen(string) + 1;
+    char *copy = evert__alloc(size);
+    if (copy != NULL)
+        memcpy(copy, string, size);
+    return copy;
+}
+
+void evert__free(void *memory)
+{
+    if (memory != NULL)
+        allocator.release(memory, allocator.arg);
+}

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The one way to memory inside the library. Each call can fail, and says so with NULL.
+ */
+#ifndef EVERT_SRC_BASE_ALLOC_H
+#define EVERT_SRC_BASE_ALLOC_H
+
+#include <evert/base/alloc.h>
+
+void *evert__alloc(size_t size);                 /* not cleared */
+void *evert__alloc_zero(size_t size);            /* cleared */
+void *evert__realloc(void *memory, size_t size); /* on NULL the old memory is as it was */
+char *evert__strdup(const char *string);
+void evert__free(void *memory); /* NULL is fine */
+
+#endif

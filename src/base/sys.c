@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: MIT */
+#include "base/sys.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdatomic.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+evert__sys_hook_fn *evert__sys_hook;
+
+/*
+ * The body of a wrapper: ask the hook, else make the call; again after EINTR where `again` says so.
+ * A macro, since the address of the wrapper's caller, which names the site, is only to be had in
+ * the wrapper itself.
+ */
+#define ASK(name, size, result) \
+    (evert__sys_hook != NULL && \
+     evert__sys_hook(EVERT__SYS_##name, __builtin_return_address(0), size, &result))
+#define MAKE(type, name, size, call, again) \
+    int64_t result;                         \
+    do {                                    \
+        if (!ASK(name, size, result)) {     \
+            result = (call);                \
+            if (result < 0)                 \
+                result = -errno;            \
+        }                                   \
+    } while ((again) && result == -EINTR);  \
+    return (type)result
+
+ssize_t evert__sys_recv(int fd, void *buffer, size_t size, int flags)
+{
+    MAKE(ssize_t, RECV, &size, recv(fd, buffer, size, flags), true);
+}
+
+static ssize_t send_pieces(int fd, const struct iovec *pieces, int count, size_t size)
+{
+    struct msghdr message = {.msg_iov = (struct iovec *)(uintptr_t)pieces,
+                             .msg_iovlen = (size_t)count};
+    if (count == 1 || size < pieces[0].iov_len)
+        return send(fd, pieces[0].iov_base, size, MSG_NOSIGNAL);
+    return sendmsg(fd, &message, MSG_NOSIGNAL);
+}
+
+ssize_t evert__sys_send(int fd, const struct iovec *pieces, int count)
+{
+    size_t size = pieces[0].iov_len; /* a hook that lowers it sends part of the first piece */
+    MAKE(ssize_t, SEND, &size, send_pieces(fd, pieces, count, size), true);
+}
+
+int evert__sys_accept(int fd)
+{
+    MAKE(int, ACCEPT, NULL, accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC), true);
+}
+
+int evert__sys_connect(int fd, const struct sockaddr *address, socklen_t size)
+{
+    /* After EINTR the attempt goes on by itself (connect(2)), so it counts as begun. */
+    int64_t result;
+    if (!ASK(CONNECT, NULL, result))
+        result = connect(fd, address, size) < 0 ? -errno : 0;
+    return result == -EINTR ? -EINPROGRESS : (int)result;
+}
+
+int evert__sys_socket(int family, int type)
+{
+    MAKE(int, SOCKET, NULL, socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), true);
+}
+
+int evert__sys_bind(int fd, const struct sockaddr *address, socklen_t size)
+{
+    MAKE(int, BIND, NULL, bind(fd, address, size), true);
+}
+
+int evert__sys_listen(int fd, int backlog)
+{
+    MAKE(int, LISTEN, NULL, listen(fd, backlog), true);
+}
+
+int evert__sys_shutdown(int fd, int how)
+{
+    MAKE(int, SHUTDOWN, NULL, shutdown(fd, how), true);
+}
+
+int evert__sys_setsockopt(int fd, int level, int name, const void *value, socklen_t size)
+{
+    MAKE(int, SETSOCKOPT, NULL, setsockopt(fd, level, name, value, size), true);
+}
+
+int evert__sys_getsockopt(int fd, int level, int name, void *value, socklen_t *size)
+{
+    MAKE(int, GETSOCKOPT, NULL, getsockopt(fd, level, name, value, size), true);
+}
+
+int evert__sys_getsockname(int fd, struct sockaddr *address, socklen_t *size)
+{
+    MAKE(int, GETSOCKNAME, NULL, getsockname(fd, address, size), true);
+}
+
+int evert__sys_getpeername(int fd, struct sockaddr *address, socklen_t *size)
+{
+    MAKE(int, GETPEERNAME, NULL, getpeername(fd, address, size), true);
+}
+
+void evert__sys_close(int fd)
+{
+    int64_t ignored;
+    (void)ASK(CLOSE, NULL, ignored);
+    (void)close(fd);
+}
+
+int evert__sys_open(const char *path, int flags)
+{
+    MAKE(int, OPEN, NULL, open(path, flags | O_CLOEXEC), true);
+}
+
+ssize_t evert__sys_read(int fd, void *buffer, size_t size)
+{
+    MAKE(ssize_t, READ, &size, read(fd, buffer, size), true);
+}
+
+ssize_t evert__sys_write(int fd, const void *data, size_t size)
+{
+    MAKE(ssize_t, WRITE, &size, write(fd, data, size), true);
+}
+
+int evert__sys_stat(const char *path, struct stat *ret)
+{
+    MAKE(int, STAT, NULL, lstat(path, ret), true);
+}
+
+int evert__sys_unlink(const char *path)
+{
+    MAKE(int, UNLINK, NULL, unlink(path), true);
+}
+
+int evert__sys_eventfd(void)
+{
+    MAKE(int, EVENTFD, NULL, eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC), true);
+}
+
+int evert__sys_epoll_create(void)
+{
+    MAKE(int, EPOLL_CREATE, NULL, epoll_create1(EPOLL_CLOEXEC), true);
+}
+
+int evert__sys_epoll_ctl(int epoll, int operation, int fd, uint32_t events, void *data)
+{
+    struct epoll_event event = {.events = events, .data.ptr = data};
+    MAKE(int, EPOLL_CTL, NULL, epoll_ctl(epoll, operation, fd, &event), true);
+}
+
+/* The span as a timespec; NULL for no limit. */
+static struct timespec *timespec_of(evert_time span, struct timespec *ret)
+{
+    if (span == EVERT_NEVER)
+        return NULL;
+    ret->tv_sec = (time_t)(span / EVERT_SECOND);
+    ret->tv_nsec = (long)(span % EVERT_SECOND);
+    return ret;
+}
+
+/* In whole milliseconds, rounded up: a timer must not be early. */
+static int milliseconds_of(evert_time span)
+{
+    if (span == EVERT_NEVER)
+        return -1;
+    evert_time whole = span / EVERT_MILLISECOND + (span % EVERT_MILLISECOND > 0);
+    return whole < INT_MAX ? (int)whole : INT_MAX;
+}
+
+static int epoll_wait_exactly(int epoll, struct epoll_event *events, int count, evert_time timeout)
+{
+    static atomic_bool missing; /* older kernels, and emulators, lack the precise call */
+    struct timespec limit;
+
+    if (timeout > 0 && timeout != EVERT_NEVER &&
+        !atomic_load_explicit(&missing, memory_order_relaxed)) {
+        int rc = epoll_pwait2(epoll, events, count, timespec_of(timeout, &limit), NULL);
+        if (rc >= 0 || errno != ENOSYS)
+            return rc;
+        atomic_store_explicit(&missing, true, memory_order_relaxed);
+    }
+    return epoll_wait(epoll, events, count, milliseconds_of(timeout));
+}
+
+int evert__sys_epoll_wait(int epoll, struct epoll_event *events, int count, evert_time timeout)
+{
+    MAKE(int, EPOLL_WAIT, NULL, epoll_wait_exactly(epoll, events, count, timeout), false);
+}
+
+int evert__sys_poll(struct pollfd *fds, nfds_t count, evert_time timeout)
+{
+    struct timespec limit;
+    MAKE(int, POLL, NULL, ppoll(fds, count, timespec_of(timeout, &limit), NULL), false);
+}
+
+evert_time evert__sys_clock(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (evert_time)now.tv_sec * EVERT_SECOND + now.tv_nsec;
+}
+
+void *evert__sys_map(size_t size, int *ret_error)
+{
+    int64_t result = 0;
+    if (ASK(MAP, &size, result)) {
+        *ret_error = (int)result;
+        return NULL;
+    }
+    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
+    if (memory != MAP_FAILED)
+        return memory;
+    *ret_error = -errno;
+    return NULL;
+}
+
+int evert__sys_unmap(void *memory, size_t size)
+{
+    MAKE(int, UNMAP, NULL, munmap(memory, size), true);
+}
+
+int evert__sys_protect(void *memory, size_t size, int protection)
+{
+    MAKE(int, PROTECT, NULL, mprotect(memory, size, protection), true);
+}
+
+int evert__sys_advise(void *memory, size_t size, int advice)
+{
+    MAKE(int, ADVISE, NULL, madvise(memory, size, advice), true);
+}
+
+ssize_t evert__sys_random(void *buffer, size_t size)
+{
+    MAKE(ssize_t, RANDOM, &size, getrandom(buffer, size, 0), true);
+}
+
+int evert__sys_sigaction(int number, const struct sigaction *action, struct sigaction *ret_old)
+{
+    MAKE(int, SIGACTION, NULL, sigaction(number, action, ret_old), true);
+}
+
+int evert__sys_sigaltstack(const stack_t *stack, stack_t *ret_old)
+{
+    MAKE(int, SIGALTSTACK, NULL, sigaltstack(stack, ret_old), true);
+}
+
+int evert__sys_thread(pthread_t *ret, void *(*fn)(void *), void *arg)
+{
+    int64_t result;
+    if (ASK(THREAD, NULL, result))
+        return (int)result;
+
+    /* A thread of ours takes no signals but those that its own faults raise. */
+    static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT};
+    sigset_t block, old;
+    sigfillset(&block);
+    for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++)
+        sigdelset(&block, faults[i]);
+    pthread_sigmask(SIG_SETMASK, &block, &old);
+    int rc = pthread_create(ret, NULL, fn, arg);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    return -rc;
+}
+
+int evert__sys_getaddrinfo(const char *host, const char *port, const struct addrinfo *hints,
+                           struct addrinfo **ret)
+{
+    int64_t result;
+    if (ASK(ADDRINFO, NULL, result))
+        return (int)result;
+    return getaddrinfo(host, port, hints, ret);
+}

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the tools have to be told about stacks: AddressSanitizer and ThreadSanitizer of each switch,
+ * Valgrind of each stack. Without them all of this is nothing.
+ */
+#ifndef EVERT_SRC_CORO_FIBER_H
+#define EVERT_SRC_CORO_FIBER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define EVERT__ASAN 1
+#endif
+#if __has_feature(thread_sanitizer)
+#define EVERT__TSAN 1
+#endif
+#endif
+#if defined(__SANITIZE_ADDRESS__)
+#define EVERT__ASAN 1
+#endif
+#if defined(__SANITIZE_THREAD__)
+#define EVERT__TSAN 1
+#endif
+
+#ifdef EVERT__ASAN
+#include <sanitizer/asan_interface.h>
+#endif
+#ifdef EVERT__TSAN
+#include <sanitizer/tsan_interface.h>
+#endif
+#ifdef EVERT_VALGRIND
+#include <valgrind/valgrind.h>
+#endif
+
+/* One stack, as the tools see it. */
+struct evert__fiber {
+#ifdef EVERT__ASAN
+    const void *low;
+    size_t size;
+    void *fake; /* ASan's own stack of addressable locals, while this one is suspended */
+#endif
+#ifdef EVERT__TSAN
+    void *tsan;
+#endif
+    char nothing; /* C has no empty structs */
+};
+
+/* A new task's stack. */
+static inline void evert__fiber_init(struct evert__fiber *fiber, void *low, size_t size)
+{
+    (void)fiber;
+    (void)low;
+    (void)size;
+#ifdef EVERT__ASAN
+    fiber->low = low;
+    fiber->size = size;
+    fiber->fake = NULL;
+    __asan_unpoison_memory_region(low, size); /* the frames of the one that had it before */
+#endif
+#ifdef EVERT__TSAN
+    fiber->tsan = __tsan_create_fiber(0);
+#endif
+}
+
+/* The stack of the task has ended, and another one runs. */
+static inline void evert__fiber_fini(struct evert__fiber *fiber)
+{
+    (void)fiber;
+#ifdef EVERT__TSAN
+    __tsan_destroy_fiber(fiber->tsan);
+#endif
+}
+
+/* This very stack is `fiber`: the loop's, before it switches to a task. */
+static inline void evert__fiber_is_here(struct evert__fiber *fiber)
+{
+    (void)fiber;
+#ifdef EVERT__TSAN
+    fiber->tsan = __tsan_get_current_fiber();
+#endif
+}
+
+/* Right before a switch; `last`: this stack is not come back to. */
+static inline void evert__fiber_leave(struct evert__fiber *from, struct evert__fiber *to, bool last)
+{
+    (void)from;
+    (void)to;
+    (void)last;
+#ifdef EVERT__ASAN
+    __sanitizer_start_switch_fiber(last ? NULL : &from->fake, to->low, to->size);
+#endif
+#ifdef EVERT__TSAN
+    __tsan_switch_to_fiber(to->tsan, 0);
+#endif
+}
+
+/* Right after a switch, on the stack that was come to. */
+static inline void evert__fiber_arrive(struct evert__fiber *here, struct evert__fiber *from)
+{
+    (void)here;
+    (void)from;
+#ifdef EVERT__ASAN
+    __sanitizer_finish_switch_fiber(here->fake, from != NULL ? &from->low : NULL,
+                                    from != NULL ? &from->size : NULL);
+#endif
+}
+
+#endif

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The guard is made with MADV_GUARD_INSTALL (Linux 6.13), which costs no mapping: a million stacks
+ * that lie side by side are a handful of mappings, where PROT_NONE pages between them would be two
+ * million, and the kernel allows 65,530. It is believed only once a system call that was given an
+ * address inside a guard has answered EFAULT, since there are emulators that say yes to advice they
+ * do not know. Where it does not work, as in locked memory, mprotect(2) makes the guard.
+ *
+ * The pool keeps 256 stacks warm. What is above that goes back to the system a little later and in
+ * batches, so that a burst of tasks does not pay for unmapping and mapping again.
+ */
+#include "coro/stack.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <sys/mman.h>
+
+#include "base/log.h"
+#include "base/sys.h"
+#include "base/time.h"
+#include "coro/fiber.h"
+
+#ifndef MADV_GUARD_INSTALL
+#define MADV_GUARD_INSTALL 102
+#endif
+
+enum { WARM = 256, BATCH = 512, PAGE = 4096, LEAST = 16 * 1024 };
+
+#define TRIM_AFTER (100 * EVERT_MILLISECOND)
+
+/* Whether guards by advice hold on this kernel: 0 not known, 1 yes, -1 no. */
+static atomic_int advice_holds;
+
+static int guard_by_advice(char *base)
+{
+    int known = atomic_load_explicit(&advice_holds, memory_order_relaxed);
+    if (known < 0)
+        return -ENOSYS;
+    int rc = evert__sys_advise(base, EVERT__STACK_GUARD, MADV_GUARD_INSTALL);
+    if (rc < 0 || known > 0)
+        return rc;
+    bool holds = evert__sys_random(base + EVERT__STACK_GUARD / 2, 1) == -EFAULT;
+    atomic_store_explicit(&advice_holds, holds ? 1 : -1, memory_order_relaxed);
+    return holds ? 0 : -ENOSYS;
+}
+
+static int guard(char *base)
+{
+    if (guard_by_advice(base) == 0)
+        return 0;
+    int rc = evert__sys_protect(base, EVERT__STACK_GUARD, PROT_NONE);
+    if (rc == -ENOMEM)
+        evert__log(EVERT_LOG_ERROR, "no guard for another stack: the limit of memory mappings "
+                                    "(/proc/sys/vm/max_map_count) is reached");
+    return rc;
+}
+
+static struct evert__stack *map_stack(size_t size, int *ret_error)
+{
+    if (size > SIZE_MAX / 2)
+        return *ret_error = -ENOMEM, NULL;
+    size = size < LEAST ? LEAST : (size + PAGE - 1) & ~(size_t)(PAGE - 1);
+    size_t whole = size + EVERT__STACK_GUARD;
+    char *base = evert__sys_map(whole, ret_error);
+    if (base == NULL)
+        return NULL;
+    (void)evert__sys_advise(base, whole, MADV_NOHUGEPAGE);
+    int rc = guard(base);
+    if (rc < 0) {
+        (void)evert__sys_unmap(base, whole);
+        return *ret_error = rc, NULL;
+    }
+    char *top = base + whole;
+    struct evert__stack *stack = (struct evert__stack *)(void *)(top - sizeof(*stack));
+    stack->low = base + EVERT__STACK_GUARD;
+    stack->size = size;
+#ifdef EVERT_VALGRIND
+    stack->valgrind = VALGRIND_STACK_REGISTER(stack->low, top - 1);
+#endif
+    return stack;
+}
+
+static int unmap_stack(struct evert__stack *stack)
+{
+#ifdef EVERT_VALGRIND
+    VALGRIND_STACK_DEREGISTER(stack->valgrind);
+#endif
+    return evert__sys_unmap(stack->low - EVERT__STACK_GUARD, stack->size + EVERT__STACK_GUARD);
+}
+
+static void keep(struct evert__stack_pool *pool, struct evert__stack *stack)
+{
+    /* In front: the stack that was used last is the one that is still in the caches. */
+    evert__list_append(pool->warm.next, &stack->link);
+    pool->count++;
+}
+
+static struct evert__stack *take(struct evert__stack_pool *pool, struct evert__link *link)
+{
+    evert__link_remove(link);
+    pool->count--;
+    return EVERT__CONTAINER(link, struct evert__stack, link);
+}
+
+static void trim(struct evert__ready *ready)
+{
+    struct evert__stack_pool *pool = EVERT__CONTAINER(ready, struct evert__stack_pool, trim.ready);
+    for (int i = 0; i < BATCH && pool->count > WARM; i++) {
+        struct evert__stack *stack = take(pool, pool->warm.prev);
+        if (unmap_stack(stack) < 0) {
+            keep(pool, stack); /* unmapping in the midst of a mapping may fail for want of one */
+            return;
+        }
+    }
+    if (pool->count > WARM)
+        evert__timer_set(pool->loop, &pool->trim, evert__time_add(pool->loop->now, TRIM_AFTER));
+}
+
+void evert__stack_pool_init(struct evert__stack_pool *pool, evert_loop *loop)
+{
+    *pool = (struct evert__stack_pool){.loop = loop, .trim.ready.run = trim};
+    evert__list_init(&pool->warm);
+}
+
+void evert__stack_pool_fini(struct evert__stack_pool *pool)
+{
+    evert__timer_unset(pool->loop, &pool->trim);
+    while (pool->count > 0)
+        (void)unmap_stack(take(pool, pool->warm.next));
+}
+
+struct evert__stack *evert__stack_get(struct evert__stack_pool *pool, size_t size, int *ret_error)
+{
+    if (size == 0)
+        size = EVERT__STACK_USUAL;
+    if (size == EVERT__STACK_USUAL && pool->count > 0)
+        return take(pool, pool->warm.next);
+    return map_stack(size, ret_error);
+}
+
+void evert__stack_put(struct evert__stack_pool *pool, struct evert__stack *stack)
+{
+    if (stack->size != EVERT__STACK_USUAL) {
+        (void)unmap_stack(stack);
+        return;
+    }
+    keep(pool, stack);
+    if (pool->count > WARM && !evert__timer_is_set(&pool->trim))
+        evert__timer_set(pool->loop, &pool->trim, evert__time_add(pool->loop->now, TRIM_AFTER));
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Stacks for tasks. Each is a mapping of its own with a guard below it, always; the pages are
+ * committed by the kernel as they are touched. Stacks of the usual size are kept in a pool.
+ */
+#ifndef EVERT_SRC_CORO_STACK_H
+#define EVERT_SRC_CORO_STACK_H
+
+#include <stddef.h>
+
+#include "base/list.h"
+#include "loop/loop.h"
+
+enum { EVERT__STACK_GUARD = 64 * 1024, EVERT__STACK_USUAL = 256 * 1024 };
+
+/* At the top of its stack, so that a stack and what describes it are one pointer. */
+struct evert__stack {
+    struct evert__link link; /* in the pool */
+    char *low;               /* the lowest usable byte; the guard is below */
+    size_t size;             /* from there up to the end of this struct */
+    unsigned valgrind;       /* Valgrind's number for it */
+};
+
+struct evert__stack_pool {
+    evert_loop *loop;
+    struct evert__link warm;
+    unsigned count;
+    struct evert__timer trim;
+};
+
+void evert__stack_pool_init(struct evert__stack_pool *pool, evert_loop *loop);
+void evert__stack_pool_fini(struct evert__stack_pool *pool);
+
+/* A stack of at least `size` bytes (0: the usual); NULL with the error when there is no memory. */
+struct evert__stack *evert__stack_get(struct evert__stack_pool *pool, size_t size, int *ret_error);
+
+/* Gives a stack back. It must not be the one that runs. */
+void evert__stack_put(struct evert__stack_pool *pool, struct evert__stack *stack);
+
+#endif

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Switching from one stack to another. The assembly versions save what the calling convention says
+ * a function must save, and no more; MXCSR and the x87 control word are left alone, so a task that
+ * changes the rounding mode changes it for all.
+ */
+#ifndef EVERT_SRC_CORO_SWITCH_H
+#define EVERT_SRC_CORO_SWITCH_H
+
+#include <stddef.h>
+
+#ifdef EVERT_SWITCH_UCONTEXT
+#include <ucontext.h>
+
+struct evert__context {
+    ucontext_t machine;
+    void (*entry)(void *arg);
+    void *arg;
+};
+#else
+struct evert__context {
+    void *stack_pointer; /* of a suspended stack; what was saved lies there */
+};
+#endif
+
+/* Prepares a context that will call entry(arg), which must not return, on the stack given. */
+void evert__context_make(struct evert__context *context, void *low, void *top,
+                         void (*entry)(void *arg), void *arg);
+
+/* Suspends this stack into `from` and goes on with `to`; returns when somebody switches back. */
+void evert__context_switch(struct evert__context *from, const struct evert__context *to);
+
+#endif

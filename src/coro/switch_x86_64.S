@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * System V AMD64: rbx, rbp, r12 to r15 are the callee's to save. It ends in `pop; jmp` and not in
+ * `ret`, since the processor predicts where a ret goes from the calls that it saw, and those were
+ * made on the other stack: each such ret would be mispredicted.
+ *
+ * The unwind information holds in each instruction: both stacks have the same layout at the moment
+ * of the exchange.
+ */
+    .text
+
+    .globl evert__context_switch
+    .hidden evert__context_switch
+    .type evert__context_switch, @function
+    .balign 16
+evert__context_switch:
+    .cfi_startproc
+    pushq %rbp
+    .cfi_adjust_cfa_offset 8
+    .cfi_rel_offset %rbp, 0
+    pushq %rbx
+    .cfi_adjust_cfa_offset 8
+    .cfi_rel_offset %rbx, 0
+    pushq %r12
+    .cfi_adjust_cfa_offset 8
+    .cfi_rel_offset %r12, 0
+    pushq %r13
+    .cfi_adjust_cfa_offset 8
+    .cfi_rel_offset %r13, 0
+    pushq %r14
+    .cfi_adjust_cfa_offset 8
+    .cfi_rel_offset %r14, 0
+    pushq %r15
+    .cfi_adjust_cfa_offset 8
+    .cfi_rel_offset %r15, 0
+    movq %rsp, (%rdi)
+    movq (%rsi), %rsp
+    popq %r15
+    .cfi_adjust_cfa_offset -8
+    .cfi_restore %r15
+    popq %r14
+    .cfi_adjust_cfa_offset -8
+    .cfi_restore %r14
+    popq %r13
+    .cfi_adjust_cfa_offset -8
+    .cfi_restore %r13
+    popq %r12
+    .cfi_adjust_cfa_offset -8
+    .cfi_restore %r12
+    popq %rbx
+    .cfi_adjust_cfa_offset -8
+    .cfi_restore %rbx
+    popq %rbp
+    .cfi_adjust_cfa_offset -8
+    .cfi_restore %rbp
+    popq %rcx
+    .cfi_adjust_cfa_offset -8
+    .cfi_register %rip, %rcx
+    jmpq *%rcx
+    .cfi_endproc
+    .size evert__context_switch, . - evert__context_switch
+
+/* Where a new stack begins: r12 holds the entry, r13 its argument. Nothing is above it. */
+    .globl evert__context_begin
+    .hidden evert__context_begin
+    .type evert__context_begin, @function
+    .balign 16
+evert__context_begin:
+    .cfi_startproc
+    .cfi_undefined %rip
+    movq %r13, %rdi
+    callq *%r12
+    ud2
+    .cfi_endproc
+    .size evert__context_begin, . - evert__context_begin
+
+    .section .note.GNU-stack, "", @progbits

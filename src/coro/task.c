@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: MIT */
+#include "coro/task.h"
+
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/log.h"
+#include "coro/describe.h"
+#include "coro/wait.h"
+
+static struct evert__task *task_of_stack(struct evert__stack *stack)
+{
+    return EVERT__CONTAINER(stack, struct evert__task, stack);
+}
+
+/* To a task, from the loop; returns when the task waits or has ended. */
+static void switch_in(struct evert__tasks *tasks, struct evert__task *task)
+{
+    tasks->loop->current = task;
+    evert__fiber_is_here(&tasks->fiber);
+    evert__fiber_leave(&tasks->fiber, &task->fiber, false);
+    evert__context_switch(&tasks->context, &task->context);
+    evert__fiber_arrive(&tasks->fiber, NULL);
+    tasks->loop->current = NULL;
+}
+
+/* From a task, to the loop; returns when the loop switches in again, unless it was the last time.
+ */
+static void switch_out(struct evert__task *task, bool last)
+{
+    struct evert__tasks *tasks = evert__tasks_get(task->loop);
+    evert__fiber_leave(&task->fiber, &tasks->fiber, last);
+    evert__context_switch(&task->context, &tasks->context);
+    evert__fiber_arrive(&task->fiber, &tasks->fiber);
+}
+
+void evert__task_suspend(struct evert__task *task)
+{
+    switch_out(task, false);
+}
+
+/* The first and the last frame of a task. */
+static void task_entry(void *arg)
+{
+    struct evert__task *task = arg;
+    evert__fiber_arrive(&task->fiber, &evert__tasks_get(task->loop)->fiber);
+    task->result = task->fn(task->arg);
+    evert__scope_check(task, NULL);
+    evert__loop_flush(task->loop);
+    task->ended = true;
+    switch_out(task, true);
+}
+
+struct join {
+    struct evert__waiter waiter;
+    struct evert__task *joined;
+    char *description;
+    int rc; /* of the joined, which is gone by the time its joiner runs */
+};
+
+static void ended(struct evert__task *task)
+{
+    struct join *join = NULL;
+    if (task->joiner != NULL) {
+        join = EVERT__CONTAINER(task->joiner, struct join, waiter);
+        task->kept = false; /* the handle is used up, before the scope could be left and free it */
+    }
+    bool kept = task->kept;
+    evert__link_remove(&task->all);
+    if (task->home != NULL)
+        evert__scope_child_ended(task->home, task);
+    if (join != NULL) {
+        join->rc = task->result;
+        evert__description_move(&join->description, &task->description, task->result);
+        evert__wake(&join->waiter, 0);
+    }
+    if (!kept)
+        evert__task_free(task);
+}
+
+static void resume(struct evert__ready *ready)
+{
+    struct evert__task *task = EVERT__CONTAINER(ready, struct evert__task, ready);
+    switch_in(evert__tasks_get(task->loop), task);
+    if (task->ended)
+        ended(task);
+}
+
+int evert__task_new(evert_loop *loop, struct evert__scope *home, const evert_spawn_options *options,
+                    evert_fn *fn, void *arg, const char *name, const char *place,
+                    struct evert__task **ret)
+{
+    struct evert__tasks *tasks;
+    int rc = evert__tasks_of(loop, &tasks);
+    if (rc < 0)
+        return rc;
+    /* The control block is not to be at the cost of what was asked for. */
+    size_t size = options->stack > 0 ? options->stack + sizeof(struct evert__task) : 0;
+    struct evert__stack *stack = evert__stack_get(&tasks->stacks, size, &rc);
+    if (stack == NULL)
+        return rc;
+
+    struct evert__task *task = task_of_stack(stack);
+    memset(task, 0, offsetof(struct evert__task, stack));
+    task->ready.run = resume;
+    task->loop = loop;
+    task->home = home;
+    task->fn = fn;
+    task->arg = arg;
+    task->name = options->name != NULL ? options->name : name;
+    task->place = place;
+    task->budget = EVERT__BUDGET;
+    evert__fiber_init(&task->fiber, stack->low, (size_t)((char *)task - stack->low));
+    evert__context_make(&task->context, stack->low, task, task_entry, task);
+    evert__list_append(&tasks->all, &task->all);
+    evert__ready_push(loop, &task->ready);
+    *ret = task;
+    return 0;
+}
+
+void evert__task_free(struct evert__task *task)
+{
+    struct evert__tasks *tasks = evert__tasks_get(task->loop);
+    evert__fiber_fini(&task->fiber);
+    evert__description_free(&task->description);
+    evert__stack_put(&tasks->stacks, &task->stack);
+}
+
+/* The loop is being freed: what still lives on it is cancelled, and runs to its end. */
+static void end_tasks(struct evert__tasks *tasks)
+{
+    evert_loop *loop = tasks->loop;
+    if (evert__list_empty(&tasks->all) || evert__loop_begin(loop) < 0)
+        return;
+    while (!evert__list_empty(&tasks->all)) {
+        for (struct evert__link *l = tasks->all.next; l != &tasks->all; l = l->next) {
+            struct evert__task *task = EVERT__CONTAINER(l, struct evert__task, all);
+            task->kept = task->kept && task->home != NULL;
+            if (!task->cut)
+                evert__task_cut(task);
+        }
+        evert__loop_turn(loop, EVERT_NEVER);
+    }
+    evert__loop_end(loop);
+}
+
+static void tasks_fini(struct evert__part *part, evert_loop *loop)
+{
+    struct evert__tasks *tasks = EVERT__CONTAINER(part, struct evert__tasks, part);
+    (void)loop;
+    end_tasks(tasks);
+    for (size_t i = 0; i < sizeof(tasks->spent) / sizeof(tasks->spent[0]); i++)
+        evert__free(tasks->spent[i]);
+    evert__stack_pool_fini(&tasks->stacks);
+    evert__description_free(&tasks->root.description);
+    evert__free(tasks);
+}
+
+int evert__tasks_of(evert_loop *loop, struct evert__tasks **ret)
+{
+    struct evert__tasks *tasks = evert__tasks_get(loop);
+    if (tasks == NULL) {
+        tasks = evert__alloc_zero(sizeof(*tasks));
+        if (tasks == NULL)
+            return -ENOMEM;
+        tasks->part.fini = tasks_fini;
+        tasks->loop = loop;
+        tasks->root.root = true;
+        tasks->root.loop = loop;
+        tasks->root.name = "main";
+        tasks->root.place = "";
+        tasks->root.budget = EVERT__BUDGET;
+        evert__list_init(&tasks->all);
+        evert__stack_pool_init(&tasks->stacks, loop);
+        loop->parts[EVERT__PART_TASKS] = &tasks->part;
+    }
+    *ret = tasks;
+    return 0;
+}
+
+int evert__self(struct evert__task **ret)
+{
+    evert_loop *loop = evert__loop_running();
+    struct evert__tasks *tasks;
+
+    if (loop != NULL) {
+        *ret = loop->current;
+        return loop->current != NULL ? 0 : EVERT_ECONTEXT;
+    }
+    int rc = evert__loop_own(&loop);
+    if (rc == 0)
+        rc = evert__tasks_of(loop, &tasks);
+    if (rc == 0)
+        *ret = &tasks->root;
+    return rc;
+}
+
+/* evert_task is what a handle points to. */
+static struct evert__task *from_handle(const evert_task *handle)
+{
+    return (struct evert__task *)(uintptr_t)handle;
+}
+
+const char *evert_task_name(const evert_task *handle)
+{
+    return from_handle(handle)->name;
+}
+
+void evert_task_cancel(evert_task *handle)
+{
+    struct evert__task *task = from_handle(handle);
+    if (!task->ended)
+        evert__task_cut(task);
+}
+
+static bool stop_joining(struct evert__waiter *waiter)
+{
+    EVERT__CONTAINER(waiter, struct join, waiter)->joined->joiner = NULL;
+    return true;
+}
+
+int evert_task_join(evert_task *handle)
+{
+    struct evert__task *task = from_handle(handle), *self;
+    int rc = evert__checkpoint(&self);
+    if (rc < 0)
+        return rc;
+    if (task->joiner != NULL)
+        return -EBUSY;
+    if (!task->ended) {
+        struct join join = {.waiter.cancel = stop_joining, .joined = task};
+        task->joiner = &join.waiter;
+        evert__wait(self, &join.waiter);
+        if (join.waiter.result < 0)
+            return (int)join.waiter.result;
+        evert__description_move(&self->description, &join.description, join.rc);
+        return join.rc;
+    }
+    rc = task->result;
+    evert__description_move(&self->description, &task->description, rc);
+    evert__link_remove(&task->sibling);
+    evert__task_free(task);
+    evert__completed(self);
+    return rc;
+}

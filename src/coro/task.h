@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Tasks and scopes from the inside.
+ *
+ * A task's control block lies at the top of its stack. The thread's own stack, in blocking mode,
+ * has one as well, the loop's *root*, so that everything below this layer knows only tasks that
+ * wait: another is suspended, the root runs the loop until its wait is over.
+ *
+ * Cancellation is a bit in each scope, and one in each task for what is outside its scopes (`cut`):
+ * whether this scope, or one around it that no shield keeps away, is cancelled. It is written down
+ * through the tree when a scope is cancelled, and copied when one is entered or a task is spawned,
+ * so a call that waits reads one bit.
+ */
+#ifndef EVERT_SRC_CORO_TASK_H
+#define EVERT_SRC_CORO_TASK_H
+
+#include <evert/base/error.h>
+#include <evert/coro/scope.h>
+#include <evert/coro/task.h>
+
+#include "coro/fiber.h"
+#include "coro/stack.h"
+#include "coro/switch.h"
+#include "loop/loop.h"
+
+/* Something that a task waits for. It lies on that task's stack. */
+struct evert__waiter {
+    struct evert__task *task;
+    /*
+     * Called when the wait is cancelled: stops waiting. True: it has ended without effect; false:
+     * it will be woken all the same. NULL: it cannot be cancelled.
+     */
+    bool (*cancel)(struct evert__waiter *waiter);
+    ssize_t result;
+    bool done;
+};
+
+enum evert__cause {
+    EVERT__CAUSE_NONE,
+    EVERT__CAUSE_CANCEL,
+    EVERT__CAUSE_DEADLINE,
+    EVERT__CAUSE_FAILURE
+};
+
+enum { EVERT__FAILURES_KEPT = 5 };
+
+/* What lies in an evert_scope. */
+struct evert__scope {
+    struct evert__scope *parent; /* around it, in the same task */
+    struct evert__task *owner;   /* that entered it; NULL when there was no memory for a loop */
+    struct evert__link children; /* tasks that run */
+    struct evert__link ended;    /* tasks that have ended and are kept for their handles */
+    struct evert__timer deadline;
+    struct evert__waiter *leaver;
+    char *description; /* of the first failure; see describe.c */
+    unsigned live;     /* tasks in `children` */
+    unsigned failures;
+    int failed[EVERT__FAILURES_KEPT];
+    int error; /* the first failure, if it was one that cancels */
+    uint8_t cause;
+    bool cancelled; /* it, or one around it; see above */
+    bool shield, keep_going;
+    bool cut_child; /* a task ended as cancelled */
+    bool left;
+} __attribute__((may_alias));
+
+_Static_assert(sizeof(struct evert__scope) <= sizeof(evert_scope), "an evert_scope is too small");
+
+struct evert__task {
+    struct evert__ready ready;
+    struct evert__context context; /* while suspended */
+    struct evert__waiter *waiter;  /* while it waits */
+    evert_loop *loop;
+    struct evert__scope *scope; /* the innermost that it is in */
+    struct evert__scope *home;  /* that it was spawned into; NULL for a main task and the root */
+    struct evert__link sibling; /* in home */
+    struct evert__link all;     /* in the loop's list */
+    struct evert__task *next;   /* in the work list of a cancellation */
+    struct evert__waiter *joiner;
+    evert_fn *fn;
+    void *arg;
+    const char *name, *place;
+    char *description; /* of its last failure; see describe.c */
+    int result;
+    int budget; /* calls that it may still complete without waiting before it has to yield */
+    bool root, cut, ended;
+    bool kept; /* somebody has a handle: the stack stays when it has ended */
+    struct evert__fiber fiber;
+    struct evert__stack stack; /* last: the top */
+};
+
+/* What a loop keeps for its tasks. */
+struct evert__tasks {
+    struct evert__part part;
+    evert_loop *loop;
+    struct evert__stack_pool stacks;
+    struct evert__context context; /* the loop's own, while a task runs */
+    struct evert__fiber fiber;
+    struct evert__link all;
+    struct evert__task root;
+    evert_coro *spent[16]; /* coroutine objects that were taken; see coro.c */
+    unsigned next_spent;
+};
+
+/* The loop's tasks, made when first asked for. */
+int evert__tasks_of(evert_loop *loop, struct evert__tasks **ret);
+
+/*
+ * The task that runs, or in blocking mode the root of the thread's own loop. EVERT_ECONTEXT, after
+ * a word about it, in a callback; else errors of making a loop.
+ */
+int evert__self(struct evert__task **ret);
+
+/* Makes a task, which starts in the next turn. `home` may be NULL. */
+int evert__task_new(evert_loop *loop, struct evert__scope *home, const evert_spawn_options *options,
+                    evert_fn *fn, void *arg, const char *name, const char *place,
+                    struct evert__task **ret);
+
+/* Returns the stack, and with it the task, to the pool. It must have ended. */
+void evert__task_free(struct evert__task *task);
+
+static inline struct evert__tasks *evert__tasks_get(const evert_loop *loop)
+{
+    return (struct evert__tasks *)loop->parts[EVERT__PART_TASKS];
+}
+
+static inline bool evert__task_cancelled(const struct evert__task *task)
+{
+    return task->scope != NULL ? task->scope->cancelled : task->cut;
+}
+
+/* Suspends the task that runs until something puts it on the ready queue. */
+void evert__task_suspend(struct evert__task *task);
+
+/* Cancels what the task waits for, if it can be. */
+void evert__task_cancel_wait(struct evert__task *task);
+
+/* Cancels a task and all inside it, as evert_task_cancel(). */
+void evert__task_cut(struct evert__task *task);
+
+/* Tells the scope that a task of it has ended. */
+void evert__scope_child_ended(struct evert__scope *scope, struct evert__task *task);
+
+/* What a scope has to check when a task ends or waits, in builds with checks. */
+void evert__scope_check(const struct evert__task *task, const void *frame);
+
+/*
+ * Runs `loop` until a main task that calls fn(arg) has ended. 0 with its result; EVERT_ESTOPPED
+ * when the loop was stopped first. *ret_main, if asked for, is valid while it runs.
+ */
+int evert__run_main(evert_loop *loop, evert_fn *fn, void *arg, const char *name, const char *place,
+                    struct evert__task **ret_main, int *ret_result);
+
+#endif

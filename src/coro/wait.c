@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT */
+#include "coro/wait.h"
+
+#include "base/log.h"
+
+int evert__checkpoint(struct evert__task **ret)
+{
+    int rc = evert__self(ret);
+    if (rc == EVERT_ECONTEXT)
+        evert__misuse("a call that waits was made in a callback of the loop, where nothing may "
+                      "wait; make it in a task");
+    if (rc < 0)
+        return rc;
+    evert__scope_check(*ret, __builtin_frame_address(0));
+    return evert__task_cancelled(*ret) ? -ECANCELED : 0;
+}
+
+/* In blocking mode: runs the loop here, and with it the thread's other tasks, until it is done. */
+static void run_loop_until(evert_loop *loop, const struct evert__waiter *waiter)
+{
+    if (evert__loop_begin(loop) < 0)
+        return; /* cannot be: the root runs only where no loop does */
+    while (!waiter->done) {
+        evert__loop_turn(loop, EVERT_NEVER);
+        loop->stopped = false; /* of no meaning here */
+    }
+    evert__loop_end(loop);
+}
+
+void evert__wait(struct evert__task *self, struct evert__waiter *waiter)
+{
+    waiter->task = self;
+    self->waiter = waiter;
+    if (self->root) {
+        run_loop_until(self->loop, waiter);
+    } else {
+        evert__loop_flush(self->loop);
+        if (!waiter->done)
+            evert__task_suspend(self);
+        else
+            evert__link_remove(&self->ready.link);
+    }
+    self->waiter = NULL;
+    self->budget = EVERT__BUDGET;
+}
+
+void evert__wake(struct evert__waiter *waiter, ssize_t result)
+{
+    if (waiter->done)
+        return;
+    waiter->done = true;
+    waiter->result = result;
+    if (waiter->task != NULL && !waiter->task->root)
+        evert__ready_push(waiter->task->loop, &waiter->task->ready);
+}
+
+void evert__let_others_run(struct evert__task *self)
+{
+    if (self->root) {
+        if (evert__loop_begin(self->loop) == 0) {
+            evert__loop_turn(self->loop, 0);
+            evert__loop_end(self->loop);
+        }
+    } else {
+        evert__loop_flush(self->loop);
+        evert__ready_push(self->loop, &self->ready);
+        evert__task_suspend(self);
+    }
+    self->budget = EVERT__BUDGET;
+}
+
+void evert__task_cancel_wait(struct evert__task *task)
+{
+    struct evert__waiter *waiter = task->waiter;
+    if (waiter != NULL && !waiter->done && waiter->cancel != NULL && waiter->cancel(waiter))
+        evert__wake(waiter, -ECANCELED);
+}
+
+struct sleep {
+    struct evert__waiter waiter;
+    struct evert__timer timer;
+    evert_loop *loop;
+};
+
+static void slept(struct evert__ready *ready)
+{
+    evert__wake(&EVERT__CONTAINER(ready, struct sleep, timer.ready)->waiter, 0);
+}
+
+static bool stop_sleeping(struct evert__waiter *waiter)
+{
+    struct sleep *sleep = EVERT__CONTAINER(waiter, struct sleep, waiter);
+    evert__timer_unset(sleep->loop, &sleep->timer);
+    return true;
+}
+
+int evert_sleep_until(evert_time when)
+{
+    struct evert__task *self;
+    int rc = evert__checkpoint(&self);
+    if (rc < 0)
+        return rc;
+    struct sleep sleep = {
+        .waiter.cancel = stop_sleeping, .timer.ready.run = slept, .loop = self->loop};
+    evert__timer_set(self->loop, &sleep.timer, when);
+    evert__wait(self, &sleep.waiter);
+    return (int)sleep.waiter.result;
+}
+
+int evert_sleep(evert_time span)
+{
+    return span > 0 ? evert_sleep_until(evert_after(span)) : evert_yield();
+}
+
+int evert_yield(void)
+{
+    struct evert__task *self;
+    int rc = evert__checkpoint(&self);
+    if (rc == 0)
+        evert__let_others_run(self);
+    return rc;
+}

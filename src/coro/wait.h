@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * How a call waits. Each call that may wait has this shape:
+ *
+ *     struct evert__task *self;
+ *     int rc = evert__checkpoint(&self);       may it wait here? is it cancelled?
+ *     if (rc < 0)
+ *         return rc;
+ *     ... what can be done at once is done, and then:
+ *     evert__completed(self);                  which lets others run after many such calls
+ *     ... else something is asked for that will wake `waiter`, and then:
+ *     evert__wait(self, &waiter);
+ *     return waiter.result;
+ */
+#ifndef EVERT_SRC_CORO_WAIT_H
+#define EVERT_SRC_CORO_WAIT_H
+
+#include "coro/task.h"
+
+/* How many calls a task may complete without waiting before others get a turn. */
+enum { EVERT__BUDGET = 64 };
+
+/* 0 with the calling task; EVERT_ECONTEXT where nothing may wait; -ECANCELED. */
+int evert__checkpoint(struct evert__task **ret);
+
+/* The same, for a call on something of `loop`: a task that runs there is found at once. */
+static inline int evert__checkpoint_on(const evert_loop *loop, struct evert__task **ret)
+{
+#ifndef EVERT_DEBUG
+    struct evert__task *task = loop->current;
+    if (task != NULL && !evert__task_cancelled(task)) {
+        *ret = task;
+        return 0;
+    }
+#else
+    (void)loop;
+#endif
+    return evert__checkpoint(ret);
+}
+
+/* Waits until `waiter` is woken; it may be woken already. */
+void evert__wait(struct evert__task *self, struct evert__waiter *waiter);
+
+/* Ends a wait. The first to come fixes the result; what comes later has no effect. */
+void evert__wake(struct evert__waiter *waiter, ssize_t result);
+
+/* Lets the others run, once. */
+void evert__let_others_run(struct evert__task *self);
+
+/* A call was completed without waiting. */
+static inline void evert__completed(struct evert__task *self)
+{
+    if (--self->budget < 0)
+        evert__let_others_run(self);
+}
+
+#endif

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The adverse back end, for tests: it wraps epoll and, from a seed (EVERT_SEED, or chosen and
+ * printed on failure by the test), does everything that the interface allows and that is hard to
+ * meet by chance. Ops begin late and complete late, sources tell late, all in another order; reads
+ * and sends come out short; a take says EAGAIN though there is something; a cancel loses against a
+ * completion, or ends only some turns later, as in a ring. What is right must be right here.
+ *
+ * What is delayed stands on a list, each with a number of turns to go. While anything does, the
+ * loop must not sleep.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/alloc.h"
+#include "base/sys.h"
+#include "loop/loop.h"
+#include "loop/readiness.h"
+
+/* Where a delayed op is. IDLE and INSIDE ones are on no list. */
+enum { IDLE, TO_START, INSIDE, INSIDE_CANCELLED, TO_TELL };
+
+struct adverse {
+    struct evert__link ops, sources;
+    uint64_t random;
+};
+
+static const struct evert__backend *const inner = &evert__backend_epoll;
+
+/* splitmix64: small, and good enough to be adverse. */
+static uint32_t draw(evert_loop *loop, uint32_t below)
+{
+    struct adverse *a = loop->adverse;
+    uint64_t z = (a->random += 0x9e3779b97f4a7c15U);
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9U;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebU;
+    return (uint32_t)((z ^ (z >> 31)) >> 32) % below;
+}
+
+static int init(evert_loop *loop)
+{
+    int rc = inner->init(loop);
+    if (rc < 0)
+        return rc;
+    struct adverse *a = evert__alloc(sizeof(*a));
+    if (a == NULL) {
+        inner->fini(loop);
+        return -ENOMEM;
+    }
+    const char *seed = secure_getenv("EVERT_SEED");
+    evert__list_init(&a->ops);
+    evert__list_init(&a->sources);
+    a->random = seed != NULL ? strtoull(seed, NULL, 0) : 1;
+    loop->adverse = a;
+    return 0;
+}
+
+static void fini(evert_loop *loop)
+{
+    evert__free(loop->adverse);
+    loop->adverse = NULL;
+    inner->fini(loop);
+}
+
+/* Puts something on a list of the delayed, at either end, so that the order changes. */
+static void hold(evert_loop *loop, struct evert__link *list, struct evert__held *held,
+                 uint32_t turns)
+{
+    held->turns = (uint8_t)turns;
+    evert__list_append(draw(loop, 2) ? list : list->next, &held->link);
+}
+
+static void hold_op(struct evert__op *op, uint8_t state, uint32_t turns)
+{
+    struct adverse *a = op->fd->loop->adverse;
+    op->held.state = state;
+    hold(op->fd->loop, &a->ops, &op->held, turns);
+}
+
+void evert__adverse_hold_op(struct evert__op *op)
+{
+    evert__link_remove(&op->held.link);
+    hold_op(op, TO_TELL, 1 + draw(op->fd->loop, 3));
+}
+
+static void hold_source(struct evert__source *source, uint32_t turns)
+{
+    struct adverse *a = source->fd->loop->adverse;
+    hold(source->fd->loop, &a->sources, &source->held, turns);
+}
+
+void evert__adverse_hold_source(struct evert__source *source)
+{
+    hold_source(source, 1 + draw(source->fd->loop, 3));
+}
+
+static bool start(struct evert__op *op)
+{
+    evert_loop *loop = op->fd->loop;
+    op->held = (struct evert__held){0};
+    if (op->kind == EVERT__OP_SEND && draw(loop, 2))
+        op->most = 1 + draw(loop, 1 << draw(loop, 14));
+    if (draw(loop, 2)) {
+        hold_op(op, TO_START, 1 + draw(loop, 3));
+        return false;
+    }
+    if (inner->start(op))
+        return true;
+    op->held.state = INSIDE;
+    return false;
+}
+
+/* A cancel may lose, may be late, or be done at once; completed work is told as such. */
+static bool cancel(struct evert__op *op)
+{
+    evert_loop *loop = op->fd->loop;
+    switch (op->held.state) {
+    case TO_START:
+        if (draw(loop, 3) == 0)
+            return false; /* it lost: the op will be made all the same */
+        evert__link_remove(&op->held.link);
+        break;
+    case INSIDE:
+        if (draw(loop, 3) == 0) {
+            hold_op(op, INSIDE_CANCELLED, 1 + draw(loop, 3));
+            return false;
+        }
+        inner->cancel(op);
+        break;
+    default:
+        return false; /* complete already, or cancelled already */
+    }
+    if (draw(loop, 2))
+        return true;
+    op->result = -ECANCELED;
+    hold_op(op, TO_TELL, 1 + draw(loop, 3));
+    return false;
+}
+
+static ssize_t take(struct evert__source *source, void *buffer, size_t size)
+{
+    evert_loop *loop = source->fd->loop;
+    if (draw(loop, 4) == 0)
+        return -EAGAIN;
+    if (source->kind == EVERT__SOURCE_RECEIVE && size > 1 && draw(loop, 2))
+        size = 1 + draw(loop, (uint32_t)(size < 20000 ? size : 20000));
+    return inner->take(source, buffer, size);
+}
+
+static bool arm(struct evert__source *source)
+{
+    evert_loop *loop = source->fd->loop;
+    if (!inner->arm(source))
+        return false;
+    if (draw(loop, 2))
+        return true;
+    hold_source(source, 1 + draw(loop, 3));
+    return false;
+}
+
+static void disarm(struct evert__source *source)
+{
+    evert__link_remove(&source->held.link);
+    inner->disarm(source);
+}
+
+static void detach(struct evert__fd *fd)
+{
+    inner->detach(fd);
+}
+
+/* An op's time has come: it is begun, or cancelled for good, or told. */
+static void release_op(struct evert__op *op)
+{
+    switch (op->held.state) {
+    case TO_START:
+        op->held.state = INSIDE;
+        if (inner->start(op))
+            evert__adverse_hold_op(op);
+        break;
+    case INSIDE_CANCELLED:
+        inner->cancel(op);
+        op->result = -ECANCELED;
+        evert__adverse_hold_op(op);
+        break;
+    default:
+        op->held.state = IDLE;
+        op->done(op);
+    }
+}
+
+/* Takes from a list one that is due, or returns NULL: what is told may change the list. */
+static struct evert__held *next_due(struct evert__link *list)
+{
+    for (struct evert__link *l = list->next; l != list; l = l->next) {
+        struct evert__held *held = EVERT__CONTAINER(l, struct evert__held, link);
+        if (held->turns == 0) {
+            evert__link_remove(l);
+            return held;
+        }
+    }
+    return NULL;
+}
+
+static void count_down(struct evert__link *list)
+{
+    for (struct evert__link *l = list->next; l != list; l = l->next)
+        EVERT__CONTAINER(l, struct evert__held, link)->turns--;
+}
+
+static void wait(evert_loop *loop, evert_time timeout)
+{
+    struct adverse *a = loop->adverse;
+    struct evert__held *held;
+
+    if (!evert__list_empty(&a->ops) || !evert__list_empty(&a->sources))
+        timeout = 0;
+    inner->wait(loop, timeout);
+    count_down(&a->ops);
+    count_down(&a->sources);
+    while ((held = next_due(&a->ops)) != NULL)
+        release_op(EVERT__CONTAINER(held, struct evert__op, held));
+    while ((held = next_due(&a->sources)) != NULL) {
+        struct evert__source *source = EVERT__CONTAINER(held, struct evert__source, held);
+        source->ready(source);
+    }
+}
+
+const struct evert__backend evert__backend_adverse = {
+    .name = "adverse",
+    .init = init,
+    .fini = fini,
+    .wait = wait,
+    .start = start,
+    .cancel = cancel,
+    .take = take,
+    .arm = arm,
+    .disarm = disarm,
+    .detach = detach,
+};

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The back end on epoll(7): edge-triggered, a descriptor registered once for everything, and never
+ * taken out but by closing it. So there is no system call for each wait, and after a fork nothing
+ * that a child does reaches its parent's registrations.
+ */
+#include <errno.h>
+
+#include "base/alloc.h"
+#include "base/sys.h"
+#include "loop/loop.h"
+#include "loop/readiness.h"
+
+enum { BATCH = 128 };
+
+struct state {
+    int epoll;
+    struct epoll_event events[BATCH];
+};
+
+static int init(evert_loop *loop)
+{
+    struct state *state = evert__alloc(sizeof(*state));
+    if (state == NULL)
+        return -ENOMEM;
+    state->epoll = evert__sys_epoll_create();
+    if (state->epoll < 0) {
+        int rc = state->epoll;
+        evert__free(state);
+        return rc;
+    }
+    loop->backend_state = state;
+    return 0;
+}
+
+static void fini(evert_loop *loop)
+{
+    struct state *state = loop->backend_state;
+    evert__sys_close(state->epoll);
+    evert__free(state);
+}
+
+static int attach(struct evert__fd *fd)
+{
+    struct state *state = fd->loop->backend_state;
+    if (fd->slot != 0)
+        return 0;
+    int rc = evert__sys_epoll_ctl(state->epoll, EPOLL_CTL_ADD, fd->number,
+                                  EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, fd);
+    if (rc == 0)
+        fd->slot = 1;
+    return rc;
+}
+
+static void detach(struct evert__fd *fd)
+{
+    fd->slot = 0; /* closing takes it out */
+}
+
+static void wait(evert_loop *loop, evert_time timeout)
+{
+    struct state *state = loop->backend_state;
+    int count = evert__sys_epoll_wait(state->epoll, state->events, BATCH, timeout);
+    for (int i = 0; i < count; i++) {
+        uint32_t told = state->events[i].events;
+        unsigned events = 0;
+        if (told & EPOLLIN)
+            events |= EVERT__READY_IN;
+        if (told & EPOLLOUT)
+            events |= EVERT__READY_OUT;
+        if (told & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+            events |= EVERT__READY_ENDED;
+        evert__readiness_event(state->events[i].data.ptr, events);
+    }
+}
+
+static bool start(struct evert__op *op)
+{
+    return evert__readiness_start(op, attach);
+}
+
+static bool arm(struct evert__source *source)
+{
+    return evert__readiness_arm(source, attach);
+}
+
+const struct evert__backend evert__backend_epoll = {
+    .name = "epoll",
+    .init = init,
+    .fini = fini,
+    .wait = wait,
+    .start = start,
+    .cancel = evert__readiness_cancel,
+    .take = evert__readiness_take,
+    .arm = arm,
+    .disarm = evert__readiness_disarm,
+    .detach = detach,
+};

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: MIT */
+/* The public calls that have a function called by the loop, and their handles. */
+#include "base/alloc.h"
+#include "base/time.h"
+#include "loop/loop.h"
+
+#include <evert/base/error.h>
+
+/* What lies in an evert_handle. */
+struct handle {
+    struct evert__timer timer;
+    evert_loop *loop; /* NULL when it waits for nothing */
+    evert_callback *fn;
+    void *arg;
+    bool owned; /* by the library */
+} __attribute__((may_alias));
+
+_Static_assert(sizeof(struct handle) <= sizeof(evert_handle), "an evert_handle is too small");
+
+static void run(struct evert__ready *ready)
+{
+    struct handle *handle = EVERT__CONTAINER(ready, struct handle, timer.ready);
+    evert_callback *fn = handle->fn;
+    void *arg = handle->arg;
+    handle->loop = NULL;
+    if (handle->owned)
+        evert__free(handle);
+    fn(arg);
+}
+
+static int prepare(evert_loop *loop, evert_handle *given, evert_callback *fn, void *arg,
+                   struct handle **ret)
+{
+    struct handle *handle = (struct handle *)given;
+    if (handle == NULL) {
+        handle = evert__alloc_zero(sizeof(*handle));
+        if (handle == NULL)
+            return -ENOMEM;
+        handle->owned = true;
+    } else if (handle->loop != NULL) {
+        return EVERT_EALREADY;
+    }
+    handle->timer.ready.run = run;
+    handle->loop = loop;
+    handle->fn = fn;
+    handle->arg = arg;
+    *ret = handle;
+    return 0;
+}
+
+int evert_loop_call_soon(evert_loop *loop, evert_handle *given, evert_callback *fn, void *arg)
+{
+    struct handle *handle;
+    int rc = prepare(loop, given, fn, arg, &handle);
+    if (rc == 0)
+        evert__ready_push(loop, &handle->timer.ready);
+    return rc;
+}
+
+int evert_loop_call_at(evert_loop *loop, evert_handle *given, evert_time when, evert_callback *fn,
+                       void *arg)
+{
+    struct handle *handle;
+    int rc = prepare(loop, given, fn, arg, &handle);
+    if (rc == 0)
+        evert__timer_set(loop, &handle->timer, when);
+    return rc;
+}
+
+void evert_handle_cancel(evert_handle *given)
+{
+    struct handle *handle = (struct handle *)given;
+    if (handle->loop == NULL)
+        return;
+    evert__timer_unset(handle->loop, &handle->timer);
+    handle->loop = NULL;
+}
+
+/* A call from another thread: on the heap, since its place there has to outlive the asking. */
+struct call {
+    struct evert__ready ready;
+    evert_callback *fn;
+    void *arg;
+};
+
+static void run_call(struct evert__ready *ready)
+{
+    struct call *call = EVERT__CONTAINER(ready, struct call, ready);
+    evert_callback *fn = call->fn;
+    void *arg = call->arg;
+    evert__free(call);
+    fn(arg);
+}
+
+int evert_loop_call_threadsafe(evert_loop *loop, evert_callback *fn, void *arg)
+{
+    struct call *call = evert__alloc(sizeof(*call));
+    if (call == NULL)
+        return -ENOMEM;
+    *call = (struct call){.ready.run = run_call, .fn = fn, .arg = arg};
+    evert__loop_post(loop, &call->ready);
+    return 0;
+}
+
+static void forget(struct evert__ready *ready)
+{
+    if (ready->run == run_call)
+        evert__free(EVERT__CONTAINER(ready, struct call, ready));
+    else if (ready->run == run && EVERT__CONTAINER(ready, struct handle, timer.ready)->owned)
+        evert__free(EVERT__CONTAINER(ready, struct handle, timer.ready));
+}
+
+static void forget_all(struct evert__link *list)
+{
+    struct evert__link *link;
+    while ((link = evert__list_shift(list)) != NULL)
+        forget(EVERT__CONTAINER(link, struct evert__ready, link));
+}
+
+void evert__handles_forget(evert_loop *loop)
+{
+    const struct evert__heap_entry *first;
+    forget_all(&loop->ready);
+    forget_all(&loop->unsorted);
+    forget_all(&loop->calls);
+    while ((first = evert__heap_first(&loop->timers)) != NULL) {
+        struct evert__timer *timer = EVERT__CONTAINER(first->node, struct evert__timer, node);
+        evert__heap_remove(&loop->timers, first->node);
+        forget(&timer->ready);
+    }
+}

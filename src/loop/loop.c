@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: MIT */
+#include "loop/loop.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/log.h"
+#include "base/time.h"
+
+#include <evert/base/error.h>
+
+/*
+ * This thread's loops: the one that runs now, and its own, for waiting outside of any. They are
+ * read by a signal handler too, so they must be there without the dynamic linker's help.
+ */
+static _Thread_local evert_loop *running __attribute__((tls_model("initial-exec")));
+static _Thread_local evert_loop *own __attribute__((tls_model("initial-exec")));
+
+__attribute__((noinline)) evert_loop *evert__loop_running(void)
+{
+    return running;
+}
+
+evert_loop *evert_loop_current(void)
+{
+    return running;
+}
+
+int evert_loop_new(evert_loop **ret)
+{
+    const struct evert__backend *backend = evert__backend_choose();
+    if (backend == NULL) {
+        evert__log(EVERT_LOG_ERROR, "EVERT_BACKEND is none of epoll, poll, adverse");
+        return -EINVAL;
+    }
+    evert_loop *loop = evert__alloc_zero(sizeof(*loop));
+    if (loop == NULL)
+        return -ENOMEM;
+    loop->backend = backend;
+    evert__list_init(&loop->ready);
+    evert__list_init(&loop->unsorted);
+    evert__list_init(&loop->flush);
+    evert__list_init(&loop->closed);
+    evert__list_init(&loop->servers);
+    evert__list_init(&loop->farewells);
+
+    int rc = evert__fork_guard(&loop->birth);
+    if (rc == 0)
+        rc = backend->init(loop);
+    if (rc == 0) {
+        rc = evert__wake_init(loop);
+        if (rc < 0)
+            backend->fini(loop);
+    }
+    if (rc < 0) {
+        evert__free(loop);
+        return rc;
+    }
+    loop->now = evert__clock();
+    *ret = loop;
+    return 0;
+}
+
+static void let_go_of_closed(evert_loop *loop)
+{
+    struct evert__link *link;
+    while ((link = evert__list_shift(&loop->closed)) != NULL) {
+        struct evert__fd *fd = EVERT__CONTAINER(link, struct evert__fd, link);
+        fd->closed(fd);
+    }
+}
+
+void evert__ready_push(evert_loop *loop, struct evert__ready *ready)
+{
+    if (!evert__link_used(&ready->link))
+        evert__list_append(&loop->ready, &ready->link);
+}
+
+/* Runs all that stands on a list, and what is added to it meanwhile. */
+static void run_all(struct evert__link *list)
+{
+    struct evert__link *link;
+    while ((link = evert__list_shift(list)) != NULL) {
+        struct evert__ready *item = EVERT__CONTAINER(link, struct evert__ready, link);
+        item->run(item);
+    }
+}
+
+void evert__loop_flush(evert_loop *loop)
+{
+    run_all(&loop->flush);
+}
+
+void evert__loop_end_servers(evert_loop *loop)
+{
+    loop->ending = true;
+    run_all(&loop->servers);
+}
+
+void evert_loop_free(evert_loop *loop)
+{
+    if (loop == NULL)
+        return;
+    if (loop->running) {
+        evert__misuse("evert_loop_free: the loop is running");
+        return;
+    }
+    /* From the highest layer down: tasks end while all that they use is still there. */
+    for (int i = 0; i < EVERT__PARTS; i++) {
+        struct evert__part *part = loop->parts[i];
+        if (part != NULL)
+            part->fini(part, loop);
+        loop->parts[i] = NULL;
+        run_all(&loop->farewells); /* whatever they still waited for */
+        let_go_of_closed(loop);
+    }
+    evert__handles_forget(loop);
+    evert__signals_forget(loop);
+    evert__wake_fini(loop);
+    loop->backend->fini(loop);
+    evert__heap_fini(&loop->timers);
+    if (own == loop)
+        own = NULL;
+    evert__free(loop);
+}
+
+static evert_time time_to_wait(const evert_loop *loop, evert_time deadline)
+{
+    if (!evert__list_empty(&loop->ready) || loop->stopped)
+        return 0;
+    evert_time next = evert__timers_next(loop);
+    if (next > deadline)
+        next = deadline;
+    if (next == EVERT_NEVER)
+        return EVERT_NEVER;
+    evert_time now = evert__clock();
+    return next > now ? next - now : 0;
+}
+
+void evert__loop_turn(evert_loop *loop, evert_time deadline)
+{
+    struct evert__link batch;
+
+    loop->backend->wait(loop, time_to_wait(loop, deadline));
+    loop->now = evert__clock();
+    evert__timers_expire(loop);
+
+    evert__list_init(&batch);
+    evert__list_splice(&batch, &loop->ready);
+    run_all(&batch);
+    evert__loop_flush(loop);
+    let_go_of_closed(loop);
+}
+
+int evert__loop_begin(evert_loop *loop)
+{
+    if (running != NULL || loop->running)
+        return EVERT_ECONTEXT;
+    if (evert__loop_forked(loop))
+        return EVERT_ECLOSED;
+    loop->running = true;
+    running = loop;
+    return 0;
+}
+
+void evert__loop_end(evert_loop *loop)
+{
+    loop->running = false;
+    running = NULL;
+}
+
+int evert_loop_run(evert_loop *loop)
+{
+    int rc = evert__loop_begin(loop);
+    if (rc < 0)
+        return rc;
+    do
+        evert__loop_turn(loop, EVERT_NEVER);
+    while (!loop->stopped);
+    loop->stopped = false;
+    evert__loop_end(loop);
+    return 0;
+}
+
+int evert_loop_turn(evert_loop *loop, evert_time deadline)
+{
+    int rc = evert__loop_begin(loop);
+    if (rc < 0)
+        return rc;
+    evert__loop_turn(loop, deadline);
+    loop->stopped = false;
+    evert__loop_end(loop);
+    return 0;
+}
+
+void evert_loop_stop(evert_loop *loop)
+{
+    loop->stopped = true;
+}
+
+evert_time evert_now(void)
+{
+    return running != NULL ? running->now : evert__clock();
+}
+
+static pthread_key_t own_key;
+static pthread_once_t own_once = PTHREAD_ONCE_INIT;
+
+static void free_own(void *loop)
+{
+    if (!evert__loop_forked(loop) && !((evert_loop *)loop)->running)
+        evert_loop_free(loop);
+}
+
+static void make_own_key(void)
+{
+    (void)pthread_key_create(&own_key, free_own);
+}
+
+/* Threads other than the one that ends the process have freed theirs by their key. */
+__attribute__((destructor)) static void free_own_at_exit(void)
+{
+    if (own != NULL)
+        free_own(own);
+}
+
+int evert__loop_own(evert_loop **ret)
+{
+    if (own == NULL || evert__loop_forked(own)) {
+        own = NULL; /* after a fork: the parent's, of which nothing may be touched */
+        int rc = evert_loop_new(&own);
+        if (rc < 0)
+            return rc;
+        pthread_once(&own_once, make_own_key);
+        (void)pthread_setspecific(own_key, own);
+    }
+    *ret = own;
+    return 0;
+}

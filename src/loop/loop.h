@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The loop from the inside. A turn: the back end tells what has happened; timers that are due join
+ * the ready queue; what stands in the queue by then is run; what was written is flushed; the closed
+ * are let go.
+ */
+#ifndef EVERT_SRC_LOOP_LOOP_H
+#define EVERT_SRC_LOOP_LOOP_H
+
+#include <evert/loop/loop.h>
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/heap.h"
+#include "base/list.h"
+#include "loop/op.h"
+
+struct evert__task;
+
+/* Something to run, once, in a turn. It is off the queue when `run` is called. */
+struct evert__ready {
+    struct evert__link link;
+    void (*run)(struct evert__ready *ready);
+};
+
+/* Something to run when a time has come. Zeroed but for `ready.run` when it is not set. */
+struct evert__timer {
+    struct evert__ready ready; /* on the ready queue once due */
+    struct evert__heap_node node;
+    evert_time when;
+};
+
+/* State that a higher layer keeps with a loop, made when first needed. */
+enum evert__part_kind { EVERT__PART_TASKS, EVERT__PART_NAMES, EVERT__PART_CHUNKS, EVERT__PARTS };
+
+struct evert__part {
+    void (*fini)(struct evert__part *part, evert_loop *loop); /* frees it */
+};
+
+struct evert_loop {
+    const struct evert__backend *backend;
+    void *backend_state;
+    void *adverse; /* state of the adverse back end that wraps it, or NULL */
+
+    evert_time now; /* when this turn began */
+    struct evert__link ready;
+    struct evert__heap timers;
+    struct evert__link unsorted; /* timers for which the heap had no memory */
+    struct evert__link flush;    /* what to run before the next wait, or at the end of the turn */
+    struct evert__link closed;   /* descriptors to let go at the end of the turn */
+
+    struct evert__task *current; /* the task that runs now; NULL in a callback */
+    unsigned busy;               /* things that a run waits for: connections in their farewell */
+    bool running, stopped;
+    bool ending;                  /* the run was told to end: accept no more */
+    struct evert__link servers;   /* what to run when that begins */
+    struct evert__link farewells; /* connections being closed: a run waits for them */
+    uint64_t birth;               /* tells a loop of this process from one before a fork */
+
+    struct evert__fd wake_fd;
+    struct evert__source wake;
+    atomic_bool stop_wanted;
+    pthread_mutex_t lock;     /* for what other threads touch: */
+    struct evert__link calls; /* calls that they want made */
+
+    struct evert__part *parts[EVERT__PARTS];
+};
+
+/* Runs a turn that waits until `deadline` at the most. The loop must be marked running. */
+void evert__loop_turn(evert_loop *loop, evert_time deadline);
+
+/* Marks the loop as the one that runs on this thread, or says why it cannot be. */
+int evert__loop_begin(evert_loop *loop);
+void evert__loop_end(evert_loop *loop);
+
+/* The loop that runs on this thread, or NULL. Not inlined: threads differ. */
+evert_loop *evert__loop_running(void);
+
+/* This thread's own loop, made when first asked for; freed when the thread ends. */
+int evert__loop_own(evert_loop **ret);
+
+/* Whether the loop was inherited over a fork, so that it may not be used here. */
+bool evert__loop_forked(const evert_loop *loop);
+int evert__fork_guard(uint64_t *ret_birth);
+
+/* Puts something on the ready queue, unless it is there. */
+void evert__ready_push(evert_loop *loop, struct evert__ready *ready);
+
+/* Sets a timer that is not set. Cannot fail. */
+void evert__timer_set(evert_loop *loop, struct evert__timer *timer, evert_time when);
+
+/* Unsets a timer, also one that is due and has not run. */
+void evert__timer_unset(evert_loop *loop, struct evert__timer *timer);
+
+static inline bool evert__timer_is_set(const struct evert__timer *timer)
+{
+    return evert__heap_has(&timer->node) || evert__link_used(&timer->ready.link);
+}
+
+/* The loop's side of timers: when the next is due; moves the due ones to the ready queue. */
+evert_time evert__timers_next(const evert_loop *loop);
+void evert__timers_expire(evert_loop *loop);
+
+/* Runs what asked to be run before the next wait: the flushing of output. */
+void evert__loop_flush(evert_loop *loop);
+
+/* The run has been told to end: servers accept no more. */
+void evert__loop_end_servers(evert_loop *loop);
+
+/* Frees what the library itself keeps for calls that will not be made any more. */
+void evert__handles_forget(evert_loop *loop);
+
+/* Wakes the loop from any thread or signal handler. */
+void evert__loop_wake(const evert_loop *loop);
+int evert__wake_init(evert_loop *loop);
+void evert__wake_fini(evert_loop *loop);
+
+/* Adds a call from another thread; `ready` is the caller's, and wakes the loop. */
+void evert__loop_post(evert_loop *loop, struct evert__ready *ready);
+
+/* Told when a signal came. `once`: the next one after it has the default action again. */
+struct evert__signal_watch {
+    struct evert__ready ready; /* its `run` is called in the loop */
+    int number;
+    bool once;
+    evert_loop *loop;
+};
+int evert__signal_watch(evert_loop *loop, struct evert__signal_watch *watch);
+void evert__signal_unwatch(struct evert__signal_watch *watch);
+void evert__signals_check(evert_loop *loop);
+void evert__signals_forget(evert_loop *loop);
+
+#endif

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+#include "loop/op.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/sys.h"
+#include "loop/loop.h"
+
+const struct evert__backend *evert__backend_choose(void)
+{
+    static const struct evert__backend *const all[] = {
+        &evert__backend_epoll,
+        &evert__backend_poll,
+        &evert__backend_adverse,
+    };
+    const char *name = secure_getenv("EVERT_BACKEND");
+    if (name == NULL || *name == '\0')
+        return all[0];
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+        if (strcmp(name, all[i]->name) == 0)
+            return all[i];
+    }
+    return NULL;
+}
+
+void evert__fd_init(struct evert__fd *fd, evert_loop *loop, int number)
+{
+    *fd = (struct evert__fd){.number = number, .readable = true, .writable = true, .loop = loop};
+}
+
+void evert__fd_close(struct evert__fd *fd, void (*closed)(struct evert__fd *fd))
+{
+    evert_loop *loop = fd->loop;
+    if (fd->source != NULL)
+        evert__source_disarm(fd->source);
+    loop->backend->detach(fd);
+    evert__sys_close(fd->number);
+    fd->number = -1;
+    fd->closed = closed;
+    if (closed != NULL)
+        evert__list_append(&loop->closed, &fd->link);
+}
+
+bool evert__op_start(struct evert__op *op)
+{
+    return op->fd->loop->backend->start(op);
+}
+
+bool evert__op_cancel(struct evert__op *op)
+{
+    return op->fd->loop->backend->cancel(op);
+}
+
+ssize_t evert__source_take(struct evert__source *source, void *buffer, size_t size)
+{
+    return source->fd->loop->backend->take(source, buffer, size);
+}
+
+bool evert__source_arm(struct evert__source *source)
+{
+    return source->fd->loop->backend->arm(source);
+}
+
+void evert__source_disarm(struct evert__source *source)
+{
+    source->fd->loop->backend->disarm(source);
+}

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The one interface to the kernel.
+ *
+ * An *op* is one thing asked of the kernel, such as a send: it is started, and completes exactly
+ * once with a result, at once or later. Its memory, and all that it points to, stays valid until
+ * then, also after a cancel. It belongs to its one waiter.
+ *
+ * A *source* is what the kernel delivers many times: received bytes, accepted connections. It
+ * belongs to a connection or a listener. Whoever wants something *takes* it; where nothing is
+ * there, the source is *armed*, and tells once when there is. What was delivered stays with the
+ * source (in the kernel, or in buffers that the back end has) until it is taken, so giving up
+ * waiting loses nothing.
+ *
+ * A descriptor's memory (evert__fd) and its sources and ops lie in the struct of their owner, who
+ * keeps it until `closed` has been called: what is on its way in the kernel may still refer to it.
+ */
+#ifndef EVERT_SRC_LOOP_OP_H
+#define EVERT_SRC_LOOP_OP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#include <evert/loop/loop.h>
+
+#include "base/list.h"
+
+struct evert__fd {
+    int number;                 /* -1 once closed */
+    uint32_t slot;              /* the back end's: where it is registered, plus 1; 0 if it is not */
+    bool readable;              /* reading is worth a try: it has not said that it would block */
+    bool writable;              /* the same of writing */
+    bool ended;                 /* an event carried RDHUP, HUP or ERR */
+    int error;                  /* it cannot be waited for: the next take says so */
+    bool drained_by_short_read; /* it is TCP, where a read that came back short emptied it */
+    evert_loop *loop;
+    struct evert__source *source; /* armed, waiting for this to be readable */
+    struct evert__op *op;         /* started, waiting for this to be writable */
+    struct evert__link link;      /* on the loop's list of the closed */
+    void (*closed)(struct evert__fd *fd);
+    void *owner; /* for `closed` */
+};
+
+/* What a back end that delays things keeps with a thing it delays. */
+struct evert__held {
+    struct evert__link link;
+    uint8_t turns, state;
+};
+
+enum evert__op_kind { EVERT__OP_CONNECT, EVERT__OP_SEND };
+
+struct evert__op {
+    enum evert__op_kind kind;
+    struct evert__fd *fd;
+    void (*done)(struct evert__op *op); /* never from inside start */
+    ssize_t result; /* SEND: bytes sent, which may be fewer; CONNECT: 0; or an error */
+    size_t most;    /* SEND: no more bytes than this; SIZE_MAX for all */
+    union {
+        struct {
+            const struct sockaddr *address;
+            socklen_t size;
+        } connect;
+        struct {
+            const struct iovec *pieces; /* at least one, the first not empty */
+            int count;
+        } send;
+    };
+    struct evert__held held;
+};
+
+enum evert__source_kind {
+    EVERT__SOURCE_RECEIVE, /* bytes of a socket */
+    EVERT__SOURCE_ACCEPT,  /* connections of a listening socket */
+    EVERT__SOURCE_COUNTER  /* the count of an eventfd */
+};
+
+struct evert__source {
+    enum evert__source_kind kind;
+    struct evert__fd *fd;
+    void (*ready)(struct evert__source *source); /* never from inside take or arm */
+    struct evert__held held;
+};
+
+/* How a loop speaks to the kernel: a constant table, chosen when the loop is made. */
+struct evert__backend {
+    const char *name;
+    int (*init)(evert_loop *loop);
+    void (*fini)(evert_loop *loop);
+    void (*wait)(evert_loop *loop, evert_time timeout); /* tells what has happened by then */
+    bool (*start)(struct evert__op *op);
+    bool (*cancel)(struct evert__op *op);
+    ssize_t (*take)(struct evert__source *source, void *buffer, size_t size);
+    bool (*arm)(struct evert__source *source);
+    void (*disarm)(struct evert__source *source);
+    void (*detach)(struct evert__fd *fd); /* forgets the descriptor, which is about to be closed */
+};
+
+extern const struct evert__backend evert__backend_epoll, evert__backend_poll,
+    evert__backend_adverse;
+
+/* The back end that EVERT_BACKEND names, or the best; NULL for a name that is none. */
+const struct evert__backend *evert__backend_choose(void);
+
+/* Makes `fd` stand for the descriptor `number`, which it takes. Does not touch the descriptor. */
+void evert__fd_init(struct evert__fd *fd, evert_loop *loop, int number);
+
+/*
+ * Closes the descriptor; `closed`, if any, is called in a later step of this turn or in a later
+ * turn, once nothing refers to `fd` any more. No op may be on its way; an armed source is disarmed.
+ */
+void evert__fd_close(struct evert__fd *fd, void (*closed)(struct evert__fd *fd));
+
+/* Starts an op. True: it is complete, the result is there. False: `done` will tell. */
+bool evert__op_start(struct evert__op *op);
+
+/*
+ * Cancels an op on its way. True: it has ended without effect, and `done` is not called. False:
+ * `done` will tell what became of it, which may be a success.
+ */
+bool evert__op_cancel(struct evert__op *op);
+
+/*
+ * Takes what a source has. RECEIVE, COUNTER: the count of bytes, 0 at the end. ACCEPT: a descriptor
+ * (buffer and size are not looked at). -EAGAIN: nothing is there; then arm. Or another error.
+ */
+ssize_t evert__source_take(struct evert__source *source, void *buffer, size_t size);
+
+/* True: there may be something already, take again. False: `ready` will tell, once. */
+bool evert__source_arm(struct evert__source *source);
+
+/* `ready` does not tell any more. Without effect on a source that is not armed. */
+void evert__source_disarm(struct evert__source *source);
+
+#endif

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Readiness. A descriptor is presumed ready until a call says that it would block; then it is
+ * registered with the kernel, once in its life, and an event makes it presumed ready again. It is
+ * registered that late for three reasons: a socket that never has to wait costs nothing; a
+ * connecting socket must not be asked about before connect(2), when it reports a hang-up; and the
+ * kernel tells at registration what is ready already, so nothing falls between.
+ *
+ * On TCP a read that comes back short has emptied the socket, which saves the call that would say
+ * EAGAIN, *unless* the peer's end or an error is known: data and the end may come in one event, and
+ * no further event follows it.
+ */
+#include "loop/readiness.h"
+
+#include <errno.h>
+
+#include "base/sys.h"
+#include "loop/loop.h"
+
+static void tell_op(struct evert__op *op)
+{
+    if (op->fd->loop->adverse != NULL)
+        evert__adverse_hold_op(op);
+    else
+        op->done(op);
+}
+
+static void tell_source(struct evert__source *source)
+{
+    if (source->fd->loop->adverse != NULL)
+        evert__adverse_hold_source(source);
+    else
+        source->ready(source);
+}
+
+static ssize_t try_send(struct evert__op *op)
+{
+    const struct iovec *first = op->send.pieces;
+    if (op->most < first->iov_len) {
+        struct iovec part = {first->iov_base, op->most};
+        return evert__sys_send(op->fd->number, &part, 1);
+    }
+    return evert__sys_send(op->fd->number, first, op->most == SIZE_MAX ? op->send.count : 1);
+}
+
+/* What became of a connect that was in progress, now that the socket has an event. */
+static ssize_t connect_result(struct evert__fd *fd)
+{
+    int error = 0;
+    socklen_t size = sizeof(error);
+    int rc = evert__sys_getsockopt(fd->number, SOL_SOCKET, SO_ERROR, &error, &size);
+    return rc < 0 ? rc : -error;
+}
+
+bool evert__readiness_start(struct evert__op *op, int (*attach)(struct evert__fd *fd))
+{
+    struct evert__fd *fd = op->fd;
+    ssize_t blocked = op->kind == EVERT__OP_CONNECT ? -EINPROGRESS : -EAGAIN;
+
+    op->result = blocked;
+    if (op->kind == EVERT__OP_CONNECT)
+        op->result = evert__sys_connect(fd->number, op->connect.address, op->connect.size);
+    else if (fd->writable)
+        op->result = try_send(op);
+    if (op->result != blocked)
+        return true;
+
+    int rc = attach(fd);
+    if (rc < 0) {
+        op->result = rc;
+        return true;
+    }
+    fd->writable = false;
+    fd->op = op;
+    return false;
+}
+
+bool evert__readiness_cancel(struct evert__op *op)
+{
+    op->fd->op = NULL;
+    return true;
+}
+
+static ssize_t take_once(const struct evert__source *source, void *buffer, size_t size)
+{
+    int number = source->fd->number;
+    switch (source->kind) {
+    case EVERT__SOURCE_ACCEPT:
+        return evert__sys_accept(number);
+    case EVERT__SOURCE_COUNTER:
+        return evert__sys_read(number, buffer, size);
+    default:
+        return evert__sys_recv(number, buffer, size, 0);
+    }
+}
+
+ssize_t evert__readiness_take(struct evert__source *source, void *buffer, size_t size)
+{
+    struct evert__fd *fd = source->fd;
+    if (fd->error < 0) {
+        int error = fd->error;
+        fd->error = 0;
+        return error;
+    }
+    if (!fd->readable)
+        return -EAGAIN;
+    ssize_t count = take_once(source, buffer, size);
+    if (count == -EAGAIN)
+        fd->readable = false;
+    else if (fd->drained_by_short_read && !fd->ended && count > 0 && (size_t)count < size)
+        fd->readable = false;
+    return count;
+}
+
+bool evert__readiness_arm(struct evert__source *source, int (*attach)(struct evert__fd *fd))
+{
+    struct evert__fd *fd = source->fd;
+    if (fd->readable)
+        return true;
+    fd->error = attach(fd);
+    if (fd->error < 0)
+        return true; /* the next take says so */
+    fd->source = source;
+    return false;
+}
+
+void evert__readiness_disarm(struct evert__source *source)
+{
+    if (source->fd->source == source)
+        source->fd->source = NULL;
+}
+
+static void writable(struct evert__fd *fd)
+{
+    struct evert__op *op = fd->op;
+    fd->writable = true;
+    if (op == NULL)
+        return;
+    op->result = op->kind == EVERT__OP_CONNECT ? connect_result(fd) : try_send(op);
+    if (op->result == -EAGAIN) {
+        fd->writable = false;
+        return;
+    }
+    fd->op = NULL;
+    tell_op(op);
+}
+
+void evert__readiness_event(struct evert__fd *fd, unsigned events)
+{
+    if (fd->number < 0)
+        return; /* closed by what an earlier event of the same batch led to */
+    if (events & EVERT__READY_ENDED)
+        fd->ended = true;
+    if (events & (EVERT__READY_OUT | EVERT__READY_ENDED))
+        writable(fd);
+    if (fd->number < 0 || !(events & (EVERT__READY_IN | EVERT__READY_ENDED)))
+        return;
+    fd->readable = true;
+    struct evert__source *source = fd->source;
+    if (source != NULL) {
+        fd->source = NULL;
+        tell_source(source);
+    }
+}

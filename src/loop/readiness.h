@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the back ends have in common that learn from the kernel when a descriptor is ready (epoll,
+ * poll): try the call first, and wait for readiness only when it would block. The two differ in how
+ * they register a descriptor and how they wait.
+ */
+#ifndef EVERT_SRC_LOOP_READINESS_H
+#define EVERT_SRC_LOOP_READINESS_H
+
+#include "loop/op.h"
+
+enum { EVERT__READY_IN = 1, EVERT__READY_OUT = 2, EVERT__READY_ENDED = 4 };
+
+/* Tells a descriptor what the kernel said about it: any of the above. */
+void evert__readiness_event(struct evert__fd *fd, unsigned events);
+
+/* For the tables; `attach` registers a descriptor with the kernel, when waiting first begins. */
+bool evert__readiness_start(struct evert__op *op, int (*attach)(struct evert__fd *fd));
+bool evert__readiness_arm(struct evert__source *source, int (*attach)(struct evert__fd *fd));
+bool evert__readiness_cancel(struct evert__op *op);
+ssize_t evert__readiness_take(struct evert__source *source, void *buffer, size_t size);
+void evert__readiness_disarm(struct evert__source *source);
+
+/* The adverse back end's ear: what would be told is handed to it while it wraps another. */
+void evert__adverse_hold_op(struct evert__op *op);
+void evert__adverse_hold_source(struct evert__source *source);
+
+#endif

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Threads for work that cannot but block, such as looking up a name. A job is on the heap and owns
+ * all that it touches, so that it can be abandoned: whoever waits goes on at once, and the job is
+ * discarded when its work has come to an end.
+ */
+#ifndef EVERT_SRC_LOOP_WORKER_H
+#define EVERT_SRC_LOOP_WORKER_H
+
+#include "loop/loop.h"
+
+struct evert__job {
+    void (*work)(struct evert__job *job);    /* in a worker; may block */
+    void (*done)(struct evert__job *job);    /* in the loop, unless it was abandoned */
+    void (*discard)(struct evert__job *job); /* frees it; the last call of all, in any thread */
+    struct evert__ready ready;
+    struct evert__link link; /* queued, or else among the others */
+    struct evert__workers *workers;
+    bool queued, posted, abandoned;
+};
+
+struct evert__workers;
+
+/* At most `most` threads, which start when there is work and end when there has been none. */
+int evert__workers_new(evert_loop *loop, unsigned most, struct evert__workers **ret);
+
+/*
+ * Abandons all jobs and waits until the threads have ended, or for `limit` nanoseconds; what still
+ * blocks then discards its job, and itself, later.
+ */
+void evert__workers_free(struct evert__workers *workers, evert_time limit);
+
+/* Hands a job to a worker. On failure (no thread can be had) the job is the caller's still. */
+int evert__job_start(struct evert__workers *workers, struct evert__job *job);
+
+/* `done` will not be called any more; the job is no longer the caller's. */
+void evert__job_abandon(struct evert__job *job);
+
+#endif

@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: MIT */
+#include "net/listener.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/un.h>
+
+#include <evert/base/error.h>
+
+#include "base/alloc.h"
+#include "base/log.h"
+#include "base/sys.h"
+#include "base/time.h"
+
+/* How long a shortage is waited out before the next try, and how often it is spoken of. */
+#define PAUSE (50 * EVERT_MILLISECOND)
+#define BETWEEN_WORDS (10 * EVERT_SECOND)
+
+static void may_take(struct evert__source *source)
+{
+    struct evert_listener *l = EVERT__CONTAINER(source, struct evert_listener, source);
+    l->ready(l);
+}
+
+static void pause_is_over(struct evert__ready *ready)
+{
+    struct evert_listener *l = EVERT__CONTAINER(ready, struct evert_listener, again.ready);
+    l->ready(l);
+}
+
+static const char *path_of(const struct evert__address *address)
+{
+    const struct sockaddr_un *un = (const struct sockaddr_un *)&address->storage;
+    return address->storage.ss_family == AF_UNIX ? un->sun_path : NULL;
+}
+
+/* Whether nobody listens behind a socket's file: a server that died left it. */
+static bool is_stale(const struct evert__address *address)
+{
+    struct stat file;
+    if (evert__sys_stat(path_of(address), &file) < 0 || !S_ISSOCK(file.st_mode))
+        return false;
+    int number = evert__sys_socket(AF_UNIX, SOCK_STREAM);
+    if (number < 0)
+        return false;
+    int rc = evert__sys_connect(number, (const struct sockaddr *)&address->storage, address->size);
+    evert__sys_close(number);
+    return rc == -ECONNREFUSED;
+}
+
+static int bind_to(int number, const struct evert__address *address)
+{
+    static const int on = 1;
+    const struct sockaddr *at = (const struct sockaddr *)&address->storage;
+    if (path_of(address) == NULL) {
+        (void)evert__sys_setsockopt(number, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+        /* Those that it accepts have it from there. */
+        (void)evert__sys_setsockopt(number, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+        return evert__sys_bind(number, at, address->size);
+    }
+    int rc = evert__sys_bind(number, at, address->size);
+    if (rc == -EADDRINUSE && is_stale(address) && evert__sys_unlink(path_of(address)) == 0)
+        rc = evert__sys_bind(number, at, address->size);
+    return rc;
+}
+
+/* Remembers the file that bind made, so that no other one is removed in its place. */
+static void remember_file(struct evert_listener *l, const char *path)
+{
+    struct stat file;
+    if (path != NULL && evert__sys_stat(path, &file) == 0) {
+        l->device = file.st_dev;
+        l->inode = file.st_ino;
+    }
+}
+
+static void remove_file(const struct evert_listener *l)
+{
+    struct stat file;
+    const char *path = l->address + strlen("unix://");
+    if (l->is_tcp || l->inode == 0 || evert__sys_stat(path, &file) < 0)
+        return;
+    if (file.st_dev == l->device && file.st_ino == l->inode)
+        (void)evert__sys_unlink(path);
+}
+
+static int listen_at(struct evert_listener *l, int number, const struct evert__address *address)
+{
+    struct evert__address real = {.size = sizeof(real.storage)};
+    int rc = bind_to(number, address);
+    if (rc < 0)
+        return rc;
+    remember_file(l, path_of(address));
+    rc = evert__sys_listen(number, SOMAXCONN);
+    if (rc == 0)
+        rc = evert__sys_getsockname(number, (struct sockaddr *)&real.storage, &real.size);
+    if (rc == 0)
+        evert__address_words((struct sockaddr *)&real.storage, real.size, l->address);
+    return rc;
+}
+
+int evert__listener_open(struct evert_listener *l, evert_loop *loop,
+                         const struct evert__address *address)
+{
+    int number = evert__sys_socket(address->storage.ss_family, SOCK_STREAM);
+    if (number < 0)
+        return number;
+    l->is_tcp = path_of(address) == NULL;
+    int rc = listen_at(l, number, address);
+    if (rc < 0) {
+        evert__sys_close(number);
+        return rc;
+    }
+    l->loop = loop;
+    l->again.ready.run = pause_is_over;
+    l->told = INT64_MIN;
+    l->reserve = evert__sys_open("/dev/null", O_RDONLY);
+    evert__fd_init(&l->fd, loop, number);
+    l->source =
+        (struct evert__source){.kind = EVERT__SOURCE_ACCEPT, .fd = &l->fd, .ready = may_take};
+    return 0;
+}
+
+/* Out of descriptors: the reserve is spent to tell one client, by a close, that it is so. */
+static void refuse_one(struct evert_listener *l)
+{
+    if (l->reserve < 0)
+        return;
+    evert__sys_close(l->reserve);
+    int number = evert__sys_accept(l->fd.number);
+    if (number >= 0)
+        evert__sys_close(number);
+    l->reserve = evert__sys_open("/dev/null", O_RDONLY);
+}
+
+static void back_off(struct evert_listener *l, int error)
+{
+    if (!l->paused && (error == -EMFILE || error == -ENFILE))
+        refuse_one(l);
+    if (l->told < l->loop->now - BETWEEN_WORDS) {
+        evert__log(EVERT_LOG_WARNING, "accept on %s: %s; trying again until it is better",
+                   l->address, evert_strerror(error));
+        l->told = l->loop->now;
+    }
+    l->paused = true;
+    evert__timer_set(l->loop, &l->again, evert_after(PAUSE));
+}
+
+/* What accept(2) says of a connection that is gone already, and not of the listener. */
+static bool is_of_the_connection(int error)
+{
+    switch (error) {
+    case -ECONNABORTED:
+    case -EPROTO:
+    case -ENETDOWN:
+    case -ENOPROTOOPT:
+    case -EHOSTDOWN:
+    case -ENONET:
+    case -EHOSTUNREACH:
+    case -ENETUNREACH:
+    case -EPERM: /* a firewall's word */
+        return true;
+    default:
+        return false;
+    }
+}
+
+int evert__listener_take(struct evert_listener *l)
+{
+    ssize_t got;
+    if (evert__timer_is_set(&l->again))
+        return -EAGAIN;
+    do
+        got = evert__source_take(&l->source, NULL, 0);
+    while (got < 0 && is_of_the_connection((int)got));
+
+    if (got == -EMFILE || got == -ENFILE || got == -ENOBUFS || got == -ENOMEM || got == -ENOSPC) {
+        back_off(l, (int)got);
+        return -EAGAIN;
+    }
+    if (got >= 0)
+        l->paused = false;
+    return (int)got;
+}
+
+bool evert__listener_arm(struct evert_listener *l)
+{
+    return !evert__timer_is_set(&l->again) && evert__source_arm(&l->source);
+}
+
+void evert__listener_disarm(struct evert_listener *l)
+{
+    evert__source_disarm(&l->source);
+}
+
+static void closed(struct evert__fd *fd)
+{
+    evert__free(EVERT__CONTAINER(fd, struct evert_listener, fd));
+}
+
+void evert__listener_close(struct evert_listener *l)
+{
+    evert__timer_unset(l->loop, &l->again);
+    remove_file(l);
+    if (l->reserve >= 0)
+        evert__sys_close(l->reserve);
+    evert__source_disarm(&l->source);
+    evert__fd_close(&l->fd, closed);
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A listening socket: accepts, and survives what can go wrong there. Out of descriptors or memory
+ * it pauses and tries again by timer; it never spins, and it never dies.
+ */
+#ifndef EVERT_SRC_NET_LISTENER_H
+#define EVERT_SRC_NET_LISTENER_H
+
+#include <sys/types.h>
+
+#include "loop/loop.h"
+#include "net/endpoint.h"
+
+struct evert_listener {
+    evert_loop *loop;
+    struct evert__fd fd;
+    struct evert__source source;
+    void (*ready)(struct evert_listener *listener); /* there may be a connection to take */
+    bool paused;     /* short of descriptors or memory: trying again by timer */
+    evert_time told; /* when a shortage was last logged */
+    int reserve;     /* a descriptor to give up in a shortage, or -1 */
+    struct evert__timer again;
+    bool is_tcp;
+    dev_t device; /* of a Unix socket's file, which is to go with the listener */
+    ino_t inode;
+    char address[EVERT__ADDRESS_WORDS];
+    void *waiter; /* the layer's above */
+};
+
+/* Binds and listens. The listener is zeroed before, but for `ready`. */
+int evert__listener_open(struct evert_listener *listener, evert_loop *loop,
+                         const struct evert__address *address);
+
+/* A descriptor, or -EAGAIN: arm. Other errors mean that the listener is of no use any more. */
+int evert__listener_take(struct evert_listener *listener);
+
+/* True: take again. False: `ready` will tell, once. */
+bool evert__listener_arm(struct evert_listener *listener);
+void evert__listener_disarm(struct evert_listener *listener);
+
+/* Closes it and frees it, when the loop has let go of it. */
+void evert__listener_close(struct evert_listener *listener);
+
+#endif

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Memory for bytes on their way, in pieces of one size, which each loop keeps some of. A chunk
+ * never moves, so the kernel may be sending from it while more is appended.
+ */
+#ifndef EVERT_SRC_STREAM_CHUNK_H
+#define EVERT_SRC_STREAM_CHUNK_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "loop/loop.h"
+
+enum { EVERT__CHUNK = 4096, EVERT__PIECES = 16 };
+
+struct evert__chunk {
+    struct evert__chunk *next;
+    uint32_t start, end;
+    /* What a send op that begins with this chunk points to: it has to live as long as the op. */
+    struct iovec pieces[EVERT__PIECES];
+    char data[];
+};
+
+enum { EVERT__CHUNK_ROOM = EVERT__CHUNK - sizeof(struct evert__chunk) };
+
+/* An empty chunk, or NULL. */
+struct evert__chunk *evert__chunk_get(evert_loop *loop);
+void evert__chunk_put(evert_loop *loop, struct evert__chunk *chunk);
+
+#endif

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Closing is a protocol. A socket that is closed with bytes unread in it is answered with a reset,
+ * which takes the last answer with it on its way to the peer. So: send what was written; end our
+ * side; read and drop until the peer ends its own; and only then close. Each step has a limit in
+ * time: the flush while it makes no progress, the reading in all.
+ *
+ * The loop drives it, so it goes on when the task that asked for it does not wait; evert_close()
+ * just waits for its end. The descriptor is closed once no send is on its way, and the memory goes
+ * when the loop has let go of the descriptor and no call waits here any more.
+ */
+#include <sys/socket.h>
+
+#include "base/log.h"
+#include "base/sys.h"
+#include "base/time.h"
+#include "stream/connection.h"
+
+enum { TAKES = 16 }; /* of what is dropped, until the others get their turn */
+
+static void gone(struct evert__fd *fd)
+{
+    evert_stream *s = EVERT__CONTAINER(fd, evert_stream, fd);
+    evert__link_remove(&s->farewell.link);
+    evert__output_drop(s);
+    s->closing = EVERT__CLOSED;
+    evert__connection_release(s); /* what begin_closing() held */
+}
+
+/* No send is on its way any more. */
+static void close_descriptor(evert_stream *s)
+{
+    evert__link_remove(&s->flush.link);
+    evert__source_disarm(&s->source);
+    evert__fd_close(&s->fd, gone);
+}
+
+/* The farewell is over, or given up. */
+static void end(evert_stream *s)
+{
+    s->closing = EVERT__ENDING;
+    evert__timer_unset(s->loop, &s->timer);
+    if (s->closer != NULL)
+        evert__wake(s->closer, 0);
+    if (s->sending && evert__op_cancel(&s->send))
+        s->sending = false;
+    if (!s->sending)
+        close_descriptor(s); /* else when the send has come to its end */
+}
+
+static void set_limit(evert_stream *s)
+{
+    evert__timer_unset(s->loop, &s->timer);
+    evert__timer_set(s->loop, &s->timer, evert_after(s->close_limit));
+}
+
+static void limit_reached(struct evert__ready *ready)
+{
+    evert_stream *s = EVERT__CONTAINER(ready, evert_stream, timer.ready);
+    if (s->closing == EVERT__FLUSHING && s->write_error == 0)
+        s->write_error = -ETIMEDOUT;
+    end(s);
+}
+
+/* The loop is being freed, and waits for nobody. */
+static void give_up(struct evert__ready *ready)
+{
+    evert_stream *s = EVERT__CONTAINER(ready, evert_stream, farewell);
+    if (s->closing == EVERT__FLUSHING || s->closing == EVERT__DRAINING)
+        end(s);
+}
+
+/* Whether all that was accepted has been sent, or cannot be. */
+static bool flushed(evert_stream *s)
+{
+    evert__output_start(s);
+    return s->out.queued == 0 && !s->sending;
+}
+
+/* Reads and drops. True when the peer's end, or an error, has come. */
+static bool drained(evert_stream *s)
+{
+    struct evert__chunk *scratch = evert__chunk_get(s->loop);
+    ssize_t count = scratch != NULL ? 1 : -ENOMEM;
+    for (int i = 0; i < TAKES && (count > 0 || count == -EAGAIN); i++) {
+        count = evert__input_take(s, scratch->data, EVERT__CHUNK_ROOM);
+        if (count == -EAGAIN && !evert__source_arm(&s->source))
+            break;
+    }
+    if (scratch != NULL)
+        evert__chunk_put(s->loop, scratch);
+    if (count > 0)
+        evert__ready_push(s->loop, &s->flush);
+    return count == 0 || (count < 0 && count != -EAGAIN);
+}
+
+void evert__close_step(evert_stream *s)
+{
+    if (s->closing == EVERT__FLUSHING) {
+        if (!flushed(s)) {
+            set_limit(s);
+            return;
+        }
+        if (s->at_end || s->read_error < 0 || evert__sys_shutdown(s->fd.number, SHUT_WR) < 0) {
+            end(s);
+            return;
+        }
+        s->closing = EVERT__DRAINING;
+        set_limit(s);
+    }
+    if (s->closing == EVERT__DRAINING && drained(s))
+        end(s);
+    else if (s->closing == EVERT__ENDING && !s->sending && s->fd.number >= 0)
+        close_descriptor(s);
+}
+
+/* Takes the stream: whoever waits here is woken, and finds it closed. */
+static void begin_closing(evert_stream *s, enum evert__closing state)
+{
+    if (s->taken) {
+        evert__misuse("a stream was closed for the second time");
+        return;
+    }
+    s->taken = true;
+    s->closing = (uint8_t)state;
+    s->timer.ready.run = limit_reached;
+    s->farewell.run = give_up;
+    evert__list_append(&s->loop->farewells, &s->farewell.link);
+    evert__connection_hold(s);
+    if (s->reader != NULL)
+        evert__wake(s->reader, 0);
+    evert__stop_writer(s);
+    evert__source_disarm(&s->source);
+    evert__input_fini(s);
+}
+
+struct closing {
+    struct evert__waiter waiter;
+    evert_stream *stream;
+};
+
+/* The loop goes on without the one who waited. */
+static bool stop_waiting(struct evert__waiter *waiter)
+{
+    EVERT__CONTAINER(waiter, struct closing, waiter)->stream->closer = NULL;
+    return true;
+}
+
+/* Waits for the end of the farewell, where that is possible and wanted. */
+static void await_end(evert_stream *s)
+{
+    struct closing closing = {.waiter.cancel = stop_waiting, .stream = s};
+    evert_loop *running = evert__loop_running();
+    struct evert__task *self;
+
+    if ((running != NULL && running->current == NULL) || evert__self(&self) < 0 ||
+        evert__task_cancelled(self))
+        return;
+    s->closer = &closing.waiter;
+    evert__wait(self, &closing.waiter);
+    s->closer = NULL;
+}
+
+int evert_close(evert_stream *s)
+{
+    if (s == NULL)
+        return 0;
+    evert__connection_hold(s);
+    begin_closing(s, EVERT__FLUSHING);
+    evert__close_step(s);
+    if (s->closing != EVERT__ENDING)
+        await_end(s);
+    int rc = s->write_error;
+    evert__connection_release(s);
+    return rc;
+}
+
+void evert_abort(evert_stream *s)
+{
+    static const struct linger reset = {.l_onoff = 1, .l_linger = 0};
+    if (s == NULL)
+        return;
+    begin_closing(s, EVERT__ENDING);
+    (void)evert__sys_setsockopt(s->fd.number, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+    if (!s->sending)
+        evert__output_drop(s);
+    end(s);
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT */
+#include "stream/connection.h"
+
+#include "base/alloc.h"
+#include "base/sys.h"
+
+static void may_read(struct evert__source *source)
+{
+    evert_stream *s = EVERT__CONTAINER(source, evert_stream, source);
+    if (s->closing != EVERT__OPEN)
+        evert__close_step(s);
+    else if (s->reader != NULL)
+        evert__wake(s->reader, 0);
+}
+
+/* Before the next wait; in the midst of closing, a turn later. */
+static void flush(struct evert__ready *ready)
+{
+    evert_stream *s = EVERT__CONTAINER(ready, evert_stream, flush);
+    if (s->closing != EVERT__OPEN)
+        evert__close_step(s);
+    else
+        evert__output_start(s);
+}
+
+int evert__connection_new(evert_loop *loop, evert_stream **ret)
+{
+    evert_stream *s = evert__alloc_zero(sizeof(*s));
+    if (s == NULL)
+        return -ENOMEM;
+    s->loop = loop;
+    s->fd.number = -1;
+    s->source =
+        (struct evert__source){.kind = EVERT__SOURCE_RECEIVE, .fd = &s->fd, .ready = may_read};
+    s->flush.run = flush;
+    s->line_limit = EVERT_LINE_LIMIT;
+    s->close_limit = 2 * EVERT_SECOND;
+    *ret = s;
+    return 0;
+}
+
+int evert__connection_accepted(evert_loop *loop, int number, bool is_tcp, evert_stream **ret)
+{
+    int rc = evert__connection_new(loop, ret);
+    if (rc < 0) {
+        evert__sys_close(number);
+        return rc;
+    }
+    evert__fd_init(&(*ret)->fd, loop, number);
+    (*ret)->fd.drained_by_short_read = is_tcp;
+    return 0;
+}
+
+void evert__connection_hold(evert_stream *s)
+{
+    s->users++;
+}
+
+void evert__connection_release(evert_stream *s)
+{
+    if (--s->users > 0 || s->closing != EVERT__CLOSED)
+        return;
+    evert__input_fini(s);
+    evert__free(s->names);
+    evert__free(s);
+}
+
+void evert_set_line_limit(evert_stream *s, size_t limit)
+{
+    s->line_limit = limit;
+}
+
+void evert_set_close_limit(evert_stream *s, evert_time span)
+{
+    s->close_limit = span;
+}

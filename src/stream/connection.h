@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The connection: what an evert_stream is. It owns its descriptor, the bytes that were read ahead,
+ * and the bytes that wait to be sent.
+ *
+ * Input is pulled. Bytes stay in the kernel until a read takes them, so a reader that is slow holds
+ * its peer back, one that is cancelled loses nothing, and a connection that is idle holds no
+ * buffer. What a read returns is a view into the input buffer; since only a read puts bytes there,
+ * and a read ends the view, nothing can move under it.
+ *
+ * Output is a queue of chunks. At most one send is on its way; its chunks stay where they are until
+ * it completes, and more may be appended behind them.
+ */
+#ifndef EVERT_SRC_STREAM_CONNECTION_H
+#define EVERT_SRC_STREAM_CONNECTION_H
+
+#include <evert/stream/stream.h>
+
+#include "coro/wait.h"
+#include "loop/loop.h"
+#include "stream/chunk.h"
+
+enum { EVERT__LOW_WATER = 16384 };
+
+struct evert__input {
+    char *data; /* NULL while there is nothing in it */
+    size_t start, end, capacity;
+};
+
+struct evert__output {
+    struct evert__chunk *first, *last;
+    size_t queued; /* bytes in all of them */
+};
+
+struct evert__server;
+struct evert__names;
+
+/* The states of closing; see close.c. */
+enum evert__closing {
+    EVERT__OPEN,
+    EVERT__FLUSHING, /* sending what was written */
+    EVERT__DRAINING, /* reading and dropping until the peer's end */
+    EVERT__ENDING,   /* waiting for a send to end, so that the descriptor can be closed */
+    EVERT__CLOSED
+};
+
+struct evert_stream {
+    evert_loop *loop;
+    struct evert__fd fd;
+    struct evert__source source;
+    struct evert__op send;
+    struct evert__ready flush; /* on the loop's list while there is something to send */
+    struct evert__input in;
+    struct evert__output out;
+    struct evert__waiter *reader, *writer, *closer;
+    size_t writer_wants; /* to go on when no more than this is queued */
+    size_t line_limit;
+    struct evert__timer timer;    /* of closing */
+    struct evert__ready farewell; /* on the loop's list while it is being closed */
+    evert_time close_limit;
+    struct evert__server *server; /* that accepted it, or NULL */
+    struct evert__names *names;   /* its addresses in words, once asked for */
+#ifdef EVERT_DEBUG
+    char *view; /* what the last read gave out, so that a use after its end is seen */
+#endif
+    int read_error, write_error; /* each says the same for ever */
+    unsigned users;              /* calls that wait here, and serve: it is not freed under them */
+    uint8_t closing;
+    bool sending;  /* an op is on its way */
+    bool at_end;   /* the peer has ended its side, and all that it sent was taken */
+    bool eof_sent; /* our own side was ended */
+    bool dropping; /* the rest of a line that was too long */
+    bool taken;    /* by close or abort */
+};
+
+/* A connection for a descriptor that is put into its `fd` later. */
+int evert__connection_new(evert_loop *loop, evert_stream **ret);
+
+/* One for a descriptor that is connected, which it takes, also on failure. */
+int evert__connection_accepted(evert_loop *loop, int number, bool is_tcp, evert_stream **ret);
+
+/* What a waiting call holds, and lets go of; the last to go frees a closed connection. */
+void evert__connection_hold(evert_stream *stream);
+void evert__connection_release(evert_stream *stream);
+
+/* input.c: the bytes that were read ahead */
+static inline size_t evert__input_size(const struct evert__input *in)
+{
+    return in->end - in->start;
+}
+
+/* Room for `size` bytes from `start` on; keeps what is there. -ENOMEM leaves all as it was. */
+int evert__input_reserve(evert_stream *stream, size_t size);
+
+/* Takes once what there is, into the buffer. Bytes, 0 at the end, -EAGAIN, or an error. */
+ssize_t evert__input_fill(evert_stream *stream);
+
+/* Takes once into other memory; the buffer has to be empty. */
+ssize_t evert__input_take(evert_stream *stream, void *memory, size_t size);
+
+/* Gives the buffer back if it is empty. */
+void evert__input_release(evert_stream *stream);
+void evert__input_fini(evert_stream *stream);
+
+/* output.c: the bytes to be sent */
+
+/* Queues bytes, all or none: -ENOMEM. */
+int evert__output_append(evert_stream *stream, const void *data, size_t size);
+
+/* Sends what is queued, as far as that goes without waiting; the rest goes by itself. */
+void evert__output_start(evert_stream *stream);
+
+/* Has it sent when the task that runs next waits, or at the end of the turn. */
+void evert__output_later(evert_stream *stream);
+
+/*
+ * The write side has failed: whoever waits is told, and every later write. What was accepted before
+ * is still sent; not so where the socket itself is broken, where it is dropped.
+ */
+void evert__output_fail(evert_stream *stream, int error);
+void evert__output_break(evert_stream *stream, int error);
+
+void evert__output_drop(evert_stream *stream);
+
+/* Ends the wait of a writer, because the stream is being closed. */
+void evert__stop_writer(evert_stream *stream);
+
+/* Goes on with closing, after something that it waited for has happened. */
+void evert__close_step(evert_stream *stream);
+
+#endif

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The input buffer. It is as small as one chunk until a line, or a counted read, needs more, and is
+ * given back as soon as a read waits with nothing in it.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "stream/connection.h"
+
+/* Room for what the largest of the usual reads wants, in one take. */
+enum { LARGEST_USUAL = 65536 };
+
+static void free_buffer(evert_stream *s)
+{
+    if (s->in.capacity == EVERT__CHUNK)
+        evert__chunk_put(s->loop, (struct evert__chunk *)(void *)s->in.data);
+    else
+        evert__free(s->in.data);
+    s->in = (struct evert__input){0};
+}
+
+static char *new_buffer(evert_stream *s, size_t capacity)
+{
+    if (capacity == EVERT__CHUNK)
+        return (char *)evert__chunk_get(s->loop);
+    return evert__alloc(capacity);
+}
+
+int evert__input_reserve(evert_stream *s, size_t size)
+{
+    struct evert__input *in = &s->in;
+    size_t used = evert__input_size(in), capacity = EVERT__CHUNK;
+
+    if (in->data != NULL && in->capacity - in->start >= size)
+        return 0;
+    if (in->data != NULL && in->capacity >= size) {
+        memmove(in->data, in->data + in->start, used);
+    } else {
+        if (size > SIZE_MAX / 2)
+            return -ENOMEM;
+        while (capacity < size)
+            capacity *= 2;
+        char *data = new_buffer(s, capacity);
+        if (data == NULL)
+            return -ENOMEM;
+        if (used > 0)
+            memcpy(data, in->data + in->start, used);
+        if (in->data != NULL)
+            free_buffer(s);
+        in->data = data;
+        in->capacity = capacity;
+    }
+    in->start = 0;
+    in->end = used;
+    return 0;
+}
+
+/* One take, whose end or error is remembered: it will not be said a second time by all kernels. */
+ssize_t evert__input_take(evert_stream *s, void *memory, size_t size)
+{
+    if (s->at_end || s->read_error < 0)
+        return s->read_error;
+    ssize_t count = evert__source_take(&s->source, memory, size);
+    if (count == 0)
+        s->at_end = true;
+    else if (count < 0 && count != -EAGAIN)
+        s->read_error = (int)count;
+    return count;
+}
+
+ssize_t evert__input_fill(evert_stream *s)
+{
+    struct evert__input *in = &s->in;
+    ssize_t count = evert__input_take(s, in->data + in->end, in->capacity - in->end);
+    if (count > 0)
+        in->end += (size_t)count;
+    return count;
+}
+
+void evert__input_release(evert_stream *s)
+{
+    if (s->in.data != NULL && evert__input_size(&s->in) == 0)
+        free_buffer(s);
+}
+
+void evert__input_fini(evert_stream *s)
+{
+    if (s->in.data != NULL)
+        free_buffer(s);
+#ifdef EVERT_DEBUG
+    evert__free(s->view);
+    s->view = NULL;
+#endif
+}

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: MIT */
+#include <evert/stream/listener.h>
+
+#include "base/alloc.h"
+#include "coro/describe.h"
+#include "net/listener.h"
+#include "net/resolve.h"
+#include "stream/connection.h"
+
+struct looking_up {
+    struct evert__waiter waiter;
+    struct evert__lookup lookup;
+};
+
+static void lookup_done(struct evert__lookup *lookup)
+{
+    evert__wake(&EVERT__CONTAINER(lookup, struct looking_up, lookup)->waiter, 0);
+}
+
+static bool stop_looking_up(struct evert__waiter *waiter)
+{
+    evert__lookup_cancel(&EVERT__CONTAINER(waiter, struct looking_up, waiter)->lookup);
+    return true;
+}
+
+static int look_up(const char *address, struct evert__task *self, struct evert__addresses **ret)
+{
+    struct looking_up l = {.waiter.cancel = stop_looking_up,
+                           .lookup = {.loop = self->loop, .done = lookup_done}};
+    struct evert__endpoint endpoint;
+
+    int rc = evert__endpoint_parse(address, &endpoint);
+    if (rc < 0)
+        return rc;
+    if (!evert__lookup_start(&l.lookup, &endpoint, true)) {
+        evert__wait(self, &l.waiter);
+        if (l.waiter.result < 0)
+            return (int)l.waiter.result;
+    }
+    *ret = l.lookup.addresses;
+    return l.lookup.result;
+}
+
+static void may_accept(struct evert_listener *listener)
+{
+    if (listener->waiter != NULL)
+        evert__wake(listener->waiter, 0);
+}
+
+/* The first of the addresses that can be listened on. */
+static int open_one(evert_loop *loop, const struct evert__addresses *addresses,
+                    evert_listener **ret)
+{
+    int rc = EVERT_ENONAME;
+    evert_listener *listener = evert__alloc_zero(sizeof(*listener));
+    if (listener == NULL)
+        return -ENOMEM;
+    for (unsigned i = 0; i < addresses->count; i++) {
+        listener->ready = may_accept;
+        rc = evert__listener_open(listener, loop, &addresses->list[i]);
+        if (rc == 0) {
+            *ret = listener;
+            return 0;
+        }
+        *listener = (evert_listener){0};
+    }
+    evert__free(listener);
+    return rc;
+}
+
+int evert_listen(evert_listener **ret, const char *address)
+{
+    struct evert__addresses *addresses;
+    struct evert__task *self;
+    int rc = evert__checkpoint(&self);
+    if (rc < 0)
+        return rc;
+    rc = look_up(address, self, &addresses);
+    if (rc == 0) {
+        rc = open_one(self->loop, addresses, ret);
+        evert__free(addresses);
+    }
+    if (rc < 0 && rc != -ECANCELED)
+        return evert__fail(self, rc, "listen on %s: %s", address, evert_strerror(rc));
+    return rc;
+}
+
+const char *evert_listener_address(const evert_listener *listener)
+{
+    return listener->address;
+}
+
+struct accepting {
+    struct evert__waiter waiter;
+    evert_listener *listener;
+};
+
+static bool stop_accepting(struct evert__waiter *waiter)
+{
+    evert_listener *listener = EVERT__CONTAINER(waiter, struct accepting, waiter)->listener;
+    listener->waiter = NULL;
+    evert__listener_disarm(listener);
+    return true;
+}
+
+/* Waits until there may be a connection. */
+static int await_connection(evert_listener *listener, struct evert__task *self)
+{
+    struct accepting accepting = {.waiter.cancel = stop_accepting, .listener = listener};
+    if (evert__listener_arm(listener))
+        return 0;
+    listener->waiter = &accepting.waiter;
+    evert__wait(self, &accepting.waiter);
+    if (accepting.waiter.result < 0)
+        return (int)accepting.waiter.result; /* closed meanwhile: it may be gone */
+    listener->waiter = NULL;
+    evert__listener_disarm(listener);
+    return 0;
+}
+
+int evert_accept(evert_listener *listener, evert_stream **ret)
+{
+    struct evert__task *self;
+    int rc = evert__checkpoint(&self);
+    if (rc < 0)
+        return rc;
+    if (listener->waiter != NULL)
+        return -EBUSY;
+    for (;;) {
+        if (self->loop->ending)
+            return EVERT_ECLOSED;
+        int number = evert__listener_take(listener);
+        if (number >= 0) {
+            evert__completed(self);
+            return evert__connection_accepted(self->loop, number, listener->is_tcp, ret);
+        }
+        if (number != -EAGAIN)
+            return evert__fail(self, number, "accept on %s: %s", listener->address,
+                               evert_strerror(number));
+        rc = await_connection(listener, self);
+        if (rc < 0)
+            return rc;
+    }
+}
+
+void evert_listener_close(evert_listener *listener)
+{
+    if (listener == NULL)
+        return;
+    if (listener->waiter != NULL)
+        evert__wake(listener->waiter, EVERT_ECLOSED);
+    evert__listener_close(listener);
+}

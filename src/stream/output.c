@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The output queue. Writes append to it; it is sent when the task next waits or the turn ends, so
+ * that what was written in small pieces goes out in one call. One send at a time: two would be
+ * mixed by a kernel that takes a part of each.
+ */
+#include <string.h>
+
+#include "stream/connection.h"
+
+static void send_done(struct evert__op *op);
+
+/* Chunks for `size` bytes behind the last one; NULL when there is no memory for all of them. */
+static struct evert__chunk *new_chunks(evert_stream *s, size_t size)
+{
+    struct evert__chunk *first = NULL;
+    for (size_t room = 0; room < size; room += EVERT__CHUNK_ROOM) {
+        struct evert__chunk *chunk = evert__chunk_get(s->loop);
+        if (chunk == NULL) {
+            while ((chunk = first) != NULL) {
+                first = chunk->next;
+                evert__chunk_put(s->loop, chunk);
+            }
+            return NULL;
+        }
+        chunk->next = first;
+        first = chunk;
+    }
+    return first;
+}
+
+static size_t room_in_last(const struct evert__output *out)
+{
+    return out->last != NULL ? EVERT__CHUNK_ROOM - out->last->end : 0;
+}
+
+int evert__output_append(evert_stream *s, const void *data, size_t size)
+{
+    struct evert__output *out = &s->out;
+    const char *from = data;
+    size_t room = room_in_last(out);
+    struct evert__chunk *more = NULL;
+
+    if (size > room) {
+        more = new_chunks(s, size - room);
+        if (more == NULL)
+            return -ENOMEM;
+    }
+    out->queued += size;
+    if (more != NULL && out->last != NULL)
+        out->last->next = more;
+    else if (more != NULL)
+        out->first = out->last = more;
+    while (size > 0) {
+        if (room_in_last(out) == 0)
+            out->last = out->last->next;
+        size_t part = size < room_in_last(out) ? size : room_in_last(out);
+        memcpy(out->last->data + out->last->end, from, part);
+        out->last->end += (uint32_t)part;
+        from += part;
+        size -= part;
+    }
+    return 0;
+}
+
+/* `count` bytes were sent: their chunks are given back. */
+static void advance(evert_stream *s, size_t count)
+{
+    struct evert__output *out = &s->out;
+    out->queued -= count;
+    while (out->first != NULL) {
+        struct evert__chunk *chunk = out->first;
+        size_t part = chunk->end - chunk->start;
+        if (count < part) {
+            chunk->start += (uint32_t)count;
+            return;
+        }
+        count -= part;
+        out->first = chunk->next;
+        evert__chunk_put(s->loop, chunk);
+    }
+    out->last = NULL;
+}
+
+void evert__output_drop(evert_stream *s)
+{
+    advance(s, s->out.queued);
+}
+
+/* Points the op at the queue. */
+static void prepare(evert_stream *s)
+{
+    struct iovec *pieces = s->out.first->pieces;
+    int count = 0;
+    for (struct evert__chunk *c = s->out.first; c != NULL && count < EVERT__PIECES; c = c->next)
+        pieces[count++] = (struct iovec){c->data + c->start, c->end - c->start};
+    s->send.kind = EVERT__OP_SEND;
+    s->send.fd = &s->fd;
+    s->send.done = send_done;
+    s->send.most = SIZE_MAX;
+    s->send.send.pieces = pieces;
+    s->send.send.count = count;
+}
+
+void evert__output_fail(evert_stream *s, int error)
+{
+    if (s->write_error == 0)
+        s->write_error = error;
+    if (s->writer != NULL)
+        evert__wake(s->writer, 0);
+    if (s->reader != NULL)
+        evert__wake(s->reader, 0); /* it looks once more for bytes, and then says the error */
+}
+
+void evert__output_break(evert_stream *s, int error)
+{
+    evert__output_drop(s);
+    evert__link_remove(&s->flush.link);
+    evert__output_fail(s, error);
+}
+
+static void sent(evert_stream *s, ssize_t result)
+{
+    if (result < 0) {
+        evert__output_break(s, (int)result);
+        return;
+    }
+    advance(s, (size_t)result);
+    if (s->writer != NULL && s->out.queued <= s->writer_wants)
+        evert__wake(s->writer, 0);
+}
+
+void evert__output_start(evert_stream *s)
+{
+    evert__link_remove(&s->flush.link);
+    while (!s->sending && s->out.queued > 0) {
+        prepare(s);
+        if (evert__op_start(&s->send))
+            sent(s, s->send.result);
+        else
+            s->sending = true;
+    }
+}
+
+static void send_done(struct evert__op *op)
+{
+    evert_stream *s = EVERT__CONTAINER(op, evert_stream, send);
+    s->sending = false;
+    sent(s, op->result);
+    if (s->closing != EVERT__ENDING)
+        evert__output_start(s);
+    if (s->closing != EVERT__OPEN)
+        evert__close_step(s);
+}
+
+void evert__output_later(evert_stream *s)
+{
+    if (!s->sending && !evert__link_used(&s->flush.link))
+        evert__list_append(&s->loop->flush, &s->flush.link);
+}

@@ -1,0 +1,393 @@
+/* SPDX-License-Identifier: MIT */
+/* Reading: views of the input buffer, and the twins that copy. */
+#include <string.h>
+
+#include "base/alloc.h"
+#include "stream/connection.h"
+
+enum {
+    AT_LEAST = 2048, /* room that a take should have, so that a batch comes in one */
+    AT_MOST = 65536, /* what a read takes ahead at the most */
+    DIRECT = 4096,   /* from this size on a read goes straight to the caller's memory */
+};
+
+/* Nothing more will come: the write side's error if it has one, else the end. */
+static int at_end(const evert_stream *s)
+{
+    return s->write_error < 0 ? s->write_error : EVERT_EOF;
+}
+
+struct reading {
+    struct evert__waiter waiter;
+    evert_stream *stream;
+};
+
+static bool stop_reading(struct evert__waiter *waiter)
+{
+    evert_stream *s = EVERT__CONTAINER(waiter, struct reading, waiter)->stream;
+    evert__source_disarm(&s->source);
+    return true;
+}
+
+/* Waits until there may be something to take. */
+static int await_input(evert_stream *s, struct evert__task *self)
+{
+    struct reading reading = {.waiter.cancel = stop_reading, .stream = s};
+    int rc = 0;
+
+    if (s->write_error < 0)
+        return s->write_error;
+    if (evert__source_arm(&s->source))
+        return 0;
+    s->reader = &reading.waiter;
+    evert__connection_hold(s);
+    evert__wait(self, &reading.waiter);
+    s->reader = NULL;
+    if (reading.waiter.result < 0)
+        rc = (int)reading.waiter.result;
+    else if (s->closing != EVERT__OPEN)
+        rc = EVERT_ECLOSED; /* and the stream may be gone when this returns */
+    else
+        evert__source_disarm(&s->source);
+    evert__connection_release(s);
+    return rc;
+}
+
+/* Gets more into the buffer, which will have room for `room` bytes. 0, or why there is no more. */
+static int more(evert_stream *s, struct evert__task *self, size_t room)
+{
+    for (;;) {
+        int rc = evert__input_reserve(s, room);
+        if (rc < 0)
+            return rc;
+        ssize_t count = evert__input_fill(s);
+        if (count > 0)
+            return 0;
+        evert__input_release(s);
+        if (count == 0)
+            return at_end(s);
+        if (count != -EAGAIN)
+            return (int)count;
+        rc = await_input(s, self);
+        if (rc < 0)
+            return rc;
+    }
+}
+
+/* Finds a separator in the buffer, from `from` on. */
+static const char *find(const struct evert__input *in, size_t from, evert_bytes separator)
+{
+    const char *at = in->data + in->start + from, *end = in->data + in->end;
+    if (in->data == NULL)
+        return NULL;
+    if (separator.size != 2 || separator.data[1] != '\n')
+        return memmem(at, (size_t)(end - at), separator.data, separator.size);
+    /* The common case: look for the last byte, which is rarer than what may stand before it. */
+    while (at < end) {
+        const char *last = memchr(at, '\n', (size_t)(end - at));
+        if (last == NULL)
+            return NULL;
+        if (last > in->data + in->start && last[-1] == separator.data[0])
+            return last - 1;
+        at = last + 1;
+    }
+    return NULL;
+}
+
+/* How many of the last bytes may be the beginning of a separator. */
+static size_t begun(const struct evert__input *in, evert_bytes separator)
+{
+    size_t size = evert__input_size(in), most = separator.size - 1;
+    for (size_t n = size < most ? size : most; n > 0; n--) {
+        if (memcmp(in->data + in->end - n, separator.data, n) == 0)
+            return n;
+    }
+    return 0;
+}
+
+static const evert_bytes line_end = {"\r\n", 2};
+
+/* Drops the rest of a line that was too long, up to and with its end. */
+static int drop_line(evert_stream *s, struct evert__task *self)
+{
+    for (;;) {
+        const char *end = find(&s->in, 0, line_end);
+        if (end != NULL) {
+            s->in.start = (size_t)(end + 2 - s->in.data);
+            s->dropping = false;
+            return 0;
+        }
+        if (s->in.data != NULL)
+            s->in.start = s->in.end - begun(&s->in, line_end);
+        int rc = more(s, self, AT_LEAST);
+        if (rc < 0)
+            return rc;
+    }
+}
+
+static void end_view(evert_stream *s)
+{
+#ifdef EVERT_DEBUG
+    evert__free(s->view);
+    s->view = NULL;
+#else
+    (void)s;
+#endif
+}
+
+/* What each read begins with. */
+static int begin(evert_stream *s, struct evert__task **ret_self)
+{
+    int rc = evert__checkpoint_on(s->loop, ret_self);
+    if (rc < 0)
+        return rc;
+    if (s->reader != NULL)
+        return -EBUSY;
+    end_view(s);
+    return s->dropping ? drop_line(s, *ret_self) : 0;
+}
+
+/* Takes the first `size` bytes of the buffer, and gives them out as a view. */
+static evert_bytes give(evert_stream *s, size_t size)
+{
+    evert_bytes bytes = {s->in.data + s->in.start, size};
+    if (size == 0)
+        bytes.data = "";
+    s->in.start += size;
+#ifdef EVERT_DEBUG
+    s->view = size > 0 ? evert__alloc(size) : NULL;
+    if (s->view != NULL)
+        bytes.data = memcpy(s->view, bytes.data, size);
+#endif
+    return bytes;
+}
+
+/* The end came in the middle: gives what there is, or says that it is the end. */
+static int give_incomplete(evert_stream *s, int rc, evert_bytes *ret)
+{
+    if (rc == EVERT_ECLOSED || !s->at_end || evert__input_size(&s->in) == 0)
+        return rc;
+    *ret = give(s, evert__input_size(&s->in));
+    return EVERT_EINCOMPLETE;
+}
+
+ssize_t evert_read(evert_stream *s, evert_bytes *ret, size_t max)
+{
+    struct evert__task *self;
+    int rc = begin(s, &self);
+    if (rc == 0 && max > 0 && evert__input_size(&s->in) == 0)
+        rc = more(s, self, max < AT_LEAST ? AT_LEAST : max < AT_MOST ? max : AT_MOST);
+    if (rc < 0)
+        return rc == EVERT_EOF ? 0 : rc;
+    size_t size = evert__input_size(&s->in);
+    *ret = give(s, size < max ? size : max);
+    evert__completed(self);
+    return (ssize_t)ret->size;
+}
+
+/* Straight to the caller's memory; the buffer is empty. */
+static ssize_t read_direct(evert_stream *s, struct evert__task *self, void *buffer, size_t size)
+{
+    for (;;) {
+        ssize_t count = evert__input_take(s, buffer, size);
+        if (count == 0 && s->write_error < 0)
+            return s->write_error;
+        if (count != -EAGAIN)
+            return count;
+        evert__input_release(s);
+        int rc = await_input(s, self);
+        if (rc < 0)
+            return rc;
+    }
+}
+
+ssize_t evert_read_into(evert_stream *s, void *buffer, size_t size)
+{
+    struct evert__task *self;
+    evert_bytes bytes;
+    ssize_t count;
+
+    if (size < DIRECT) {
+        count = evert_read(s, &bytes, size);
+        if (count > 0)
+            memcpy(buffer, bytes.data, bytes.size);
+        return count;
+    }
+    int rc = begin(s, &self);
+    if (rc < 0)
+        return rc == EVERT_EOF ? 0 : rc;
+    size_t ahead = evert__input_size(&s->in);
+    if (ahead > 0) {
+        count = (ssize_t)(ahead < size ? ahead : size);
+        memcpy(buffer, s->in.data + s->in.start, (size_t)count);
+        s->in.start += (size_t)count;
+    } else {
+        count = read_direct(s, self, buffer, size);
+    }
+    if (count > 0)
+        evert__completed(self);
+    return count;
+}
+
+int evert_read_exactly(evert_stream *s, evert_bytes *ret, size_t size)
+{
+    struct evert__task *self;
+    int rc = begin(s, &self);
+    while (rc == 0 && evert__input_size(&s->in) < size)
+        rc = more(s, self, size < AT_LEAST ? AT_LEAST : size);
+    if (rc < 0)
+        return give_incomplete(s, rc, ret);
+    *ret = give(s, size);
+    evert__completed(self);
+    return 0;
+}
+
+/* Fills the caller's memory; what was got is in *got, also on failure. */
+static int fill_exactly(evert_stream *s, struct evert__task *self, char *buffer, size_t size,
+                        size_t *got)
+{
+    while (*got < size) {
+        ssize_t count = evert__input_take(s, buffer + *got, size - *got);
+        if (count > 0)
+            *got += (size_t)count;
+        else if (count == 0)
+            return at_end(s);
+        else if (count != -EAGAIN)
+            return (int)count;
+        else {
+            int rc = await_input(s, self);
+            if (rc < 0)
+                return rc;
+        }
+    }
+    return 0;
+}
+
+/*
+ * A large counted read, straight to the caller's memory. A buffer for all of it stands by (memory
+ * that nobody touches costs nothing), so that what came is put back if the read fails.
+ */
+static ssize_t read_exactly_direct(evert_stream *s, struct evert__task *self, char *buffer,
+                                   size_t size)
+{
+    int rc = evert__input_reserve(s, size);
+    if (rc < 0)
+        return rc;
+    size_t got = evert__input_size(&s->in);
+    if (got > size)
+        got = size;
+    memcpy(buffer, s->in.data + s->in.start, got);
+    size_t from_buffer = got;
+    s->in.start += got;
+    rc = fill_exactly(s, self, buffer, size, &got);
+    if (rc == EVERT_ECLOSED)
+        return rc;
+    if (rc < 0 && s->at_end && got > 0) {
+        rc = EVERT_EINCOMPLETE;
+    } else if (rc < 0) {
+        s->in.start -= from_buffer;
+        memcpy(s->in.data + s->in.start, buffer, got);
+        s->in.end = s->in.start + got;
+    }
+    if (rc == 0)
+        evert__completed(self);
+    return rc < 0 ? rc : (ssize_t)size;
+}
+
+ssize_t evert_read_exactly_into(evert_stream *s, void *buffer, size_t size)
+{
+    struct evert__task *self;
+    evert_bytes bytes;
+
+    if (size >= AT_MOST) {
+        int rc = begin(s, &self);
+        return rc < 0 ? rc : read_exactly_direct(s, self, buffer, size);
+    }
+    int rc = evert_read_exactly(s, &bytes, size);
+    if (rc == 0 || rc == EVERT_EINCOMPLETE)
+        memcpy(buffer, bytes.data, bytes.size);
+    return rc < 0 ? rc : (ssize_t)size;
+}
+
+/* Up to a separator, or EVERT_ELIMIT as soon as it cannot come within the limit. */
+static int read_to(evert_stream *s, struct evert__task *self, evert_bytes separator,
+                   evert_bytes *ret)
+{
+    size_t looked_at = 0;
+    for (;;) {
+        const char *at = find(&s->in, looked_at, separator);
+        size_t size = evert__input_size(&s->in);
+        if (at != NULL) {
+            size_t length = (size_t)(at - (s->in.data + s->in.start));
+            if (length > s->line_limit)
+                return EVERT_ELIMIT;
+            *ret = give(s, length);
+            s->in.start += separator.size;
+            return 0;
+        }
+        if (size > s->line_limit && size - begun(&s->in, separator) > s->line_limit)
+            return EVERT_ELIMIT;
+        looked_at = size >= separator.size ? size - separator.size + 1 : 0;
+        int rc = more(s, self, size + AT_LEAST);
+        if (rc < 0)
+            return give_incomplete(s, rc, ret);
+    }
+}
+
+int evert_read_line(evert_stream *s, evert_bytes *ret)
+{
+    struct evert__task *self;
+    int rc = begin(s, &self);
+    if (rc < 0)
+        return rc;
+    rc = read_to(s, self, line_end, ret);
+    if (rc == EVERT_ELIMIT)
+        s->dropping = true;
+    if (rc == 0)
+        evert__completed(self);
+    return rc;
+}
+
+int evert_read_until(evert_stream *s, evert_bytes *ret, const char *separator)
+{
+    struct evert__task *self;
+    if (*separator == '\0')
+        return -EINVAL;
+    int rc = begin(s, &self);
+    if (rc < 0)
+        return rc;
+    rc = read_to(s, self, evert_bytes_of(separator), ret);
+    if (rc == 0)
+        evert__completed(self);
+    return rc;
+}
+
+/* Copies what a read gave, and a NUL behind it. */
+static ssize_t copy_out(int rc, evert_bytes bytes, char *buffer, size_t size)
+{
+    if (rc < 0 && rc != EVERT_EINCOMPLETE)
+        return rc;
+    bool fits = bytes.size < size;
+    size_t part = fits ? bytes.size : size > 0 ? size - 1 : 0;
+    if (size > 0 && (fits || rc < 0)) {
+        memcpy(buffer, bytes.data, part);
+        buffer[part] = '\0';
+    }
+    if (rc < 0)
+        return rc;
+    return fits ? (ssize_t)bytes.size : EVERT_ELIMIT;
+}
+
+ssize_t evert_read_line_into(evert_stream *s, char *buffer, size_t size)
+{
+    evert_bytes bytes = {"", 0};
+    int rc = evert_read_line(s, &bytes);
+    return copy_out(rc, bytes, buffer, size);
+}
+
+ssize_t evert_read_until_into(evert_stream *s, char *buffer, size_t size, const char *separator)
+{
+    evert_bytes bytes = {"", 0};
+    int rc = evert_read_until(s, &bytes, separator);
+    return copy_out(rc, bytes, buffer, size);
+}

@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: MIT */
+/* Writing: into the queue, or for a large write straight from the caller's memory. */
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/alloc.h"
+#include "base/format.h"
+#include "base/sys.h"
+#include "stream/connection.h"
+
+struct writing {
+    struct evert__waiter waiter;
+    evert_stream *stream;
+};
+
+static bool stop_writing(struct evert__waiter *waiter)
+{
+    EVERT__CONTAINER(waiter, struct writing, waiter)->stream->writer = NULL;
+    return true;
+}
+
+/* What a call comes to that waited as this stream's writer. */
+static int after_waiting(evert_stream *s, const struct evert__waiter *waiter)
+{
+    int rc = 0;
+    s->writer = NULL;
+    if (waiter->result < 0)
+        rc = (int)waiter->result;
+    else if (s->closing != EVERT__OPEN)
+        rc = EVERT_ECLOSED;
+    else if (s->write_error < 0)
+        rc = s->write_error;
+    evert__connection_release(s);
+    return rc;
+}
+
+/* Waits until no more than `queued` bytes are to be sent, sending what can be sent now. */
+static int await_sent(evert_stream *s, struct evert__task *self, size_t queued)
+{
+    struct writing writing = {.waiter.cancel = stop_writing, .stream = s};
+
+    evert__output_start(s);
+    if (s->write_error < 0)
+        return s->write_error;
+    if (s->out.queued <= queued)
+        return 0;
+    s->writer = &writing.waiter;
+    s->writer_wants = queued;
+    evert__connection_hold(s);
+    evert__wait(self, &writing.waiter);
+    return after_waiting(s, &writing.waiter);
+}
+
+/* What each write begins with. */
+static int begin(evert_stream *s, struct evert__task **ret_self)
+{
+    int rc = evert__checkpoint_on(s->loop, ret_self);
+    if (rc < 0)
+        return rc;
+    if (s->write_error < 0)
+        return s->write_error;
+    if (s->eof_sent)
+        return -EPIPE;
+    return s->writer != NULL ? -EBUSY : 0;
+}
+
+/* A send op on memory of the caller's, whose task waits for it. */
+struct large_write {
+    struct evert__waiter waiter;
+    evert_stream *stream;
+    struct iovec piece;
+};
+
+static void large_done(struct evert__op *op)
+{
+    evert_stream *s = EVERT__CONTAINER(op, evert_stream, send);
+    s->sending = false;
+    evert__wake(s->writer, 0);
+    if (s->closing != EVERT__OPEN)
+        evert__close_step(s);
+}
+
+static bool stop_large(struct evert__waiter *waiter)
+{
+    evert_stream *s = EVERT__CONTAINER(waiter, struct large_write, waiter)->stream;
+    if (!evert__op_cancel(&s->send))
+        return false; /* large_done will tell what became of it */
+    s->sending = false;
+    return true;
+}
+
+/* One send of a large write: bytes sent, or an error. */
+static ssize_t send_large(evert_stream *s, struct evert__task *self, const char *data, size_t size)
+{
+    struct large_write large = {
+        .waiter.cancel = stop_large, .stream = s, .piece = {(void *)(uintptr_t)data, size}};
+
+    s->send = (struct evert__op){.kind = EVERT__OP_SEND, .fd = &s->fd, .done = large_done};
+    s->send.most = SIZE_MAX;
+    s->send.send.pieces = &large.piece;
+    s->send.send.count = 1;
+    if (evert__op_start(&s->send))
+        return s->send.result;
+    s->sending = true;
+    s->writer = &large.waiter;
+    evert__connection_hold(s);
+    evert__wait(self, &large.waiter);
+    ssize_t result = large.waiter.result == 0 ? s->send.result : large.waiter.result;
+    int rc = after_waiting(s, &large.waiter);
+    return rc < 0 ? rc : result;
+}
+
+static int write_large(evert_stream *s, struct evert__task *self, const char *data, size_t size)
+{
+    size_t sent = 0;
+    int rc = await_sent(s, self, 0);
+    while (rc == 0 && sent < size) {
+        ssize_t count = send_large(s, self, data + sent, size - sent);
+        if (count >= 0)
+            sent += (size_t)count;
+        else
+            rc = (int)count;
+    }
+    if (rc == -ECANCELED && sent > 0)
+        evert__output_break(s, rc); /* half a message is worse than none */
+    return rc;
+}
+
+/* Queues bytes, behind what is there. */
+static int write_small(evert_stream *s, struct evert__task *self, const void *data, size_t size)
+{
+    int rc = 0;
+    if (s->out.queued + size > EVERT_HIGH_WATER)
+        rc = await_sent(s, self, EVERT__LOW_WATER);
+    if (rc == 0)
+        rc = evert__output_append(s, data, size);
+    if (rc < 0)
+        return rc;
+    if (!self->root) {
+        evert__output_later(s);
+        return 0;
+    }
+    rc = await_sent(s, self, 0);
+    if (rc == -ECANCELED)
+        evert__output_break(s, rc); /* it was taken, and perhaps sent in part */
+    return rc;
+}
+
+/*
+ * A write that failed breaks the write side, so that nothing is sent behind the gap. Not so if it
+ * was cancelled before it took anything, or was made where it may not be; and a stream that was
+ * closed meanwhile is not to be touched.
+ */
+static int fail(evert_stream *s, int rc)
+{
+    if (rc != -ECANCELED && rc != -EBUSY && rc != EVERT_ECONTEXT && rc != EVERT_ECLOSED)
+        evert__output_fail(s, rc);
+    return rc;
+}
+
+static int write_any(evert_stream *s, const void *data, size_t size)
+{
+    struct evert__task *self;
+    int rc = begin(s, &self);
+    if (rc == 0 && size > EVERT_HIGH_WATER)
+        rc = write_large(s, self, data, size);
+    else if (rc == 0 && size > 0)
+        rc = write_small(s, self, data, size);
+    if (rc < 0)
+        return fail(s, rc);
+    evert__completed(self);
+    return 0;
+}
+
+/* The most common case, and nothing else: a few bytes behind others that wait to be sent. */
+static inline bool write_behind(evert_stream *s, const void *data, size_t size)
+{
+    struct evert__chunk *last = s->out.last;
+    struct evert__task *self = s->loop->current;
+    if (last == NULL || size > EVERT__CHUNK_ROOM - last->end || self == NULL ||
+        evert__task_cancelled(self) || s->write_error != 0 || s->eof_sent || s->writer != NULL ||
+        !evert__link_used(&s->flush.link) || s->out.queued + size > EVERT_HIGH_WATER)
+        return false;
+    memcpy(last->data + last->end, data, size);
+    last->end += (uint32_t)size;
+    s->out.queued += size;
+    evert__completed(self);
+    return true;
+}
+
+int evert_write(evert_stream *s, const void *data, size_t size)
+{
+    return write_behind(s, data, size) ? 0 : write_any(s, data, size);
+}
+
+int evert_put(evert_stream *s, evert_bytes bytes)
+{
+    return evert_write(s, bytes.data, bytes.size);
+}
+
+int evert_puts(evert_stream *s, const char *string)
+{
+    return evert_write(s, string, strlen(string));
+}
+
+static int measure(void *arg, const char *data, size_t size)
+{
+    (void)data;
+    *(size_t *)arg += size;
+    return 0;
+}
+
+static int copy(void *arg, const char *data, size_t size)
+{
+    char **at = arg;
+    memcpy(*at, data, size);
+    *at += size;
+    return 0;
+}
+
+/* Measured first, then written out whole, so that it is queued whole or not at all. */
+int evert_vprintf(evert_stream *s, const char *format, va_list arguments)
+{
+    char small[256], *text = small, *at;
+    size_t size = 0;
+
+    int rc = evert__format(measure, &size, format, arguments);
+    if (rc < 0)
+        return fail(s, rc);
+    if (size > sizeof(small))
+        text = evert__alloc(size);
+    if (text == NULL)
+        return fail(s, -ENOMEM);
+    at = text;
+    (void)evert__format(copy, &at, format, arguments);
+    rc = evert_write(s, text, size);
+    if (text != small)
+        evert__free(text);
+    return rc;
+}
+
+int evert_printf(evert_stream *s, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    int rc = evert_vprintf(s, format, arguments);
+    va_end(arguments);
+    return rc;
+}
+
+int evert_flush(evert_stream *s)
+{
+    struct evert__task *self;
+    int rc = evert__checkpoint_on(s->loop, &self);
+    if (rc == 0 && s->writer != NULL)
+        rc = -EBUSY;
+    if (rc == 0)
+        rc = await_sent(s, self, 0);
+    if (rc == 0)
+        evert__completed(self);
+    return rc;
+}
+
+int evert_write_eof(evert_stream *s)
+{
+    struct evert__task *self;
+    int rc = begin(s, &self);
+    if (rc == -EPIPE && s->eof_sent)
+        return 0;
+    if (rc == 0)
+        rc = await_sent(s, self, 0);
+    if (rc == 0)
+        rc = evert__sys_shutdown(s->fd.number, SHUT_WR);
+    if (rc < 0)
+        return fail(s, rc);
+    s->eof_sent = true;
+    evert__completed(self);
+    return 0;
+}
+
+void evert__stop_writer(evert_stream *s)
+{
+    if (s->writer == NULL)
+        return;
+    if (s->writer->cancel != stop_large) {
+        evert__wake(s->writer, 0);
+    } else {
+        if (s->write_error == 0)
+            s->write_error = EVERT_ECLOSED; /* it was cut in the middle */
+        if (stop_large(s->writer))
+            evert__wake(s->writer, 0);
+    }
+}

@@ -1,0 +1,384 @@
+/* SPDX-License-Identifier: MIT */
+/* P9, BR-048: a child's loop is unusable, a new one works, and the parent's is not disturbed. */
+#include "support.h"
+
+#include <stdio.h>
+
+/* In a child, where cmocka's assertions would jump into the parent's test. */
+#define MUST(what)                                                                                 \
+    do {                                                                                           \
+        if (!(what)) {                                                                             \
+            (void)fprintf(stderr, "%s:%d: in the child: not so: %s\n", __FILE__, __LINE__, #what); \
+            _exit(1);                                                                              \
+        }                                                                                          \
+    } while (0)
+
+static pid_t fork_child(void (*body)(void))
+{
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        alarm(60);
+        body();
+        _exit(0);
+    }
+    return child;
+}
+
+static void calls_and_timers_work(evert_loop *fresh)
+{
+    int calls = 0;
+    MUST(evert_loop_call_soon(fresh, NULL, count_up, &calls) == 0);
+    MUST(evert_loop_call_at(fresh, NULL, evert_after(100), count_up, &calls) == 0);
+    MUST(evert_loop_call_threadsafe(fresh, count_up, &calls) == 0);
+    while (calls < 3)
+        MUST(evert_loop_turn(fresh, evert_after(PATIENCE)) == 0);
+    MUST(evert_loop_call_soon(fresh, NULL, stop_loop, NULL) == 0);
+    MUST(evert_loop_run(fresh) == 0);
+}
+
+/* ---- The child ---- */
+
+static void inherited_is_closed(void)
+{
+    MUST(evert_loop_run(loop) == EVERT_ECLOSED);
+    MUST(evert_loop_turn(loop, 0) == EVERT_ECLOSED);
+    MUST(evert__loop_forked(loop));
+}
+
+/* P9 */
+static void test_inherited_loop_is_closed(void **state)
+{
+    (void)state;
+    assert_int_equal(exit_of(fork_child(inherited_is_closed)), 0);
+    assert_false(evert__loop_forked(loop));
+    turn(0);
+}
+
+static void new_loop_works(void)
+{
+    evert_loop *fresh;
+    MUST(evert_loop_new(&fresh) == 0);
+    calls_and_timers_work(fresh);
+    MUST(evert_loop_run(loop) == EVERT_ECLOSED); /* still, beside the new one */
+    evert_loop_free(fresh);
+    evert_loop_free(loop);
+}
+
+/* P9 */
+static void test_new_loop_works_in_the_child(void **state)
+{
+    (void)state;
+    assert_int_equal(exit_of(fork_child(new_loop_works)), 0);
+    turn(0);
+}
+
+static void free_then_new(void)
+{
+    evert_loop_free(loop);
+    evert_loop *fresh;
+    MUST(evert_loop_new(&fresh) == 0);
+    calls_and_timers_work(fresh);
+    evert_loop_free(fresh);
+}
+
+/* P9 */
+static void test_child_may_free_the_inherited_loop_first(void **state)
+{
+    (void)state;
+    assert_int_equal(exit_of(fork_child(free_then_new)), 0);
+    turn(0);
+}
+
+static void grandchild(void)
+{
+    evert_loop *fresh;
+    MUST(evert_loop_new(&fresh) == 0);
+    calls_and_timers_work(fresh);
+    pid_t child = fork();
+    if (child == 0) {
+        evert_loop *freshest;
+        MUST(evert_loop_run(fresh) == EVERT_ECLOSED);
+        MUST(evert_loop_run(loop) == EVERT_ECLOSED);
+        MUST(evert_loop_new(&freshest) == 0);
+        calls_and_timers_work(freshest);
+        _exit(0);
+    }
+    int status = -1;
+    MUST(waitpid(child, &status, 0) == child && status == 0);
+    calls_and_timers_work(fresh);
+}
+
+/* P9 */
+static void test_childs_child_is_told_too(void **state)
+{
+    (void)state;
+    assert_int_equal(exit_of(fork_child(grandchild)), 0);
+    turn(0);
+}
+
+/* P9: a bare fork, which runs no handlers of pthread_atfork(3). */
+static void test_fork_without_handlers_is_noticed(void **state)
+{
+    (void)state;
+    pid_t child = _Fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        inherited_is_closed();
+        _exit(0);
+    }
+    assert_int_equal(exit_of(child), 0);
+}
+
+static void own_loop_is_new(void)
+{
+    evert_loop *own = NULL;
+    MUST(evert__loop_own(&own) == 0);
+    MUST(!evert__loop_forked(own));
+    calls_and_timers_work(own);
+}
+
+/* P9 */
+static void test_implicit_loop_is_made_anew_in_the_child(void **state)
+{
+    evert_loop *own;
+    (void)state;
+    assert_int_equal(evert__loop_own(&own), 0);
+    assert_int_equal(exit_of(fork_child(own_loop_is_new)), 0);
+    assert_int_equal(evert_loop_turn(own, 0), 0);
+    evert_loop_free(own);
+}
+
+/* ---- From inside a callback ---- */
+
+static void new_loop_inside(void)
+{
+    evert_loop *fresh;
+    MUST(evert_loop_run(loop) == EVERT_ECLOSED);
+    MUST(evert_loop_new(&fresh) == 0);
+    calls_and_timers_work(fresh);
+    evert_loop_free(fresh);
+}
+
+static void fork_in_callback(void *arg)
+{
+    assert_int_equal(exit_of(fork_child(new_loop_inside)), 0);
+    ++*(int *)arg;
+}
+
+/* P9: a process for each connection, made by a callback. */
+static void test_child_made_in_a_callback_may_run_a_new_loop(void **state)
+{
+    int forked = 0;
+    (void)state;
+    assert_int_equal(evert_loop_call_soon(loop, NULL, fork_in_callback, &forked), 0);
+    turn(0);
+    assert_int_equal(forked, 1);
+    turn(0);
+}
+
+static bool in_child;
+
+static void fork_and_return(void *arg)
+{
+    pid_t *child = arg;
+    *child = fork();
+    assert_true(*child >= 0);
+    in_child = *child == 0;
+    if (!in_child)
+        evert_loop_stop(loop);
+}
+
+/* P9: a child that returns into the parent's loop gets out of it, and waits for nothing there. */
+static void test_run_ends_in_a_child_that_returns_into_it(void **state)
+{
+    pid_t child = -1;
+    (void)state;
+    assert_int_equal(evert_loop_call_soon(loop, NULL, fork_and_return, &child), 0);
+    int rc = evert_loop_run(loop);
+    if (in_child) {
+        MUST(rc == EVERT_ECLOSED);
+        MUST(evert_loop_current() == NULL);
+        _exit(0);
+    }
+    assert_int_equal(rc, 0);
+    assert_int_equal(exit_of(child), 0);
+}
+
+/* ---- The parent ---- */
+
+static struct receiver watched;
+
+static void close_what_was_inherited(void)
+{
+    receiver_close(&watched);
+    evert_loop_free(loop);
+}
+
+/* P9: closing in the child takes nothing out of the parent's poll set. */
+static void test_child_that_closes_disturbs_no_registration(void **state)
+{
+    int fds[2];
+    (void)state;
+    unix_pair(fds);
+    receiver_init(&watched, fds[0], false);
+    receiver_take(&watched);
+    turns(5);
+    assert_int_equal(exit_of(fork_child(close_what_was_inherited)), 0);
+    plain_send(fds[1], "still here", 10);
+    receiver_wait(&watched, 10);
+    receiver_close(&watched);
+    turn(0);
+    close(fds[1]);
+}
+
+static int hold[2]; /* the child lives until the parent closes its end */
+
+static void live_until_told(void)
+{
+    char byte;
+    close(hold[1]);
+    MUST(read(hold[0], &byte, 1) == 0);
+}
+
+static void free_receiver(struct evert__fd *fd)
+{
+    struct receiver *r = EVERT__CONTAINER(fd, struct receiver, fd);
+    memset(r, 0xee, sizeof(*r)); /* who calls into it now, crashes */
+    free(r);
+}
+
+/*
+ * P9, F34: the kernel keeps a registration for as long as anybody has the descriptor, so the
+ * child's copy must not bring events for what the parent closed and freed.
+ */
+static void test_childs_copies_bring_no_events_for_what_the_parent_closed(void **state)
+{
+    struct receiver *r = malloc(sizeof(*r));
+    int fds[2];
+    (void)state;
+    unix_pair(fds);
+    receiver_init(r, fds[0], false);
+    receiver_take(r);
+    turns(5);
+    assert_int_equal(pipe2(hold, O_CLOEXEC), 0);
+    pid_t child = fork_child(live_until_told);
+    evert__source_disarm(&r->source);
+    evert__fd_close(&r->fd, free_receiver);
+    turn(0);
+    plain_send(fds[1], "to the child's copy", 19);
+    turns(10);
+    close(hold[0]);
+    close(hold[1]);
+    assert_int_equal(exit_of(child), 0);
+    close(fds[1]);
+}
+
+static void use_a_new_loop_and_signals(void)
+{
+    evert_loop *fresh;
+    int told = 0;
+    MUST(evert_loop_new(&fresh) == 0);
+    MUST(evert_loop_watch_signal(fresh, SIGUSR1, count_up, &told) == 0);
+    raise(SIGUSR1);
+    while (told == 0)
+        MUST(evert_loop_turn(fresh, evert_after(PATIENCE)) == 0);
+    evert_loop_free(fresh);
+}
+
+/* P9, P5 */
+static void test_signals_watched_in_the_child_are_not_told_to_the_parent(void **state)
+{
+    int told = 0;
+    (void)state;
+    assert_int_equal(evert_loop_watch_signal(loop, SIGUSR1, count_up, &told), 0);
+    assert_int_equal(exit_of(fork_child(use_a_new_loop_and_signals)), 0);
+    turns(20);
+    assert_int_equal(told, 0);
+    raise(SIGUSR1);
+    run_until(&told, 1);
+}
+
+/* BR-048: a listener, a repeating timer, a pending call, three kinds of child, 100 clients. */
+static struct {
+    struct evert__fd fd;
+    struct evert__source source;
+    int accepted;
+} listener;
+
+static void accept_all(struct evert__source *source)
+{
+    do {
+        ssize_t fd;
+        while ((fd = evert__source_take(source, NULL, 0)) >= 0) {
+            close((int)fd);
+            listener.accepted++;
+        }
+        assert_int_equal(fd, -EAGAIN);
+    } while (evert__source_arm(source));
+}
+
+static void only_exit(void)
+{
+}
+
+static int ticks;
+
+static void tick(void *handle)
+{
+    ticks++;
+    assert_int_equal(evert_loop_call_at(loop, handle, evert_after(EVERT_MILLISECOND), tick, handle),
+                     0);
+}
+
+/* P9, BR-048 */
+static void test_parent_serves_on_whatever_its_child_does(void **state)
+{
+    static void (*const bodies[])(void) = {only_exit, new_loop_works, free_then_new};
+    struct sockaddr_in address;
+    evert_handle timer = {0};
+    (void)state;
+    memset(&listener, 0, sizeof(listener));
+    evert__fd_init(&listener.fd, loop, tcp_bound(128, &address));
+    listener.source = (struct evert__source){
+        .kind = EVERT__SOURCE_ACCEPT, .fd = &listener.fd, .ready = accept_all};
+    accept_all(&listener.source);
+    for (size_t i = 0; i < COUNT_OF(bodies); i++) {
+        int calls = 0;
+        listener.accepted = ticks = 0;
+        tick(&timer);
+        assert_int_equal(evert_loop_call_threadsafe(loop, count_up, &calls), 0);
+        assert_int_equal(exit_of(fork_child(bodies[i])), 0);
+        for (int client = 1; client <= 100; client++) {
+            int fd = tcp_client(&address);
+            run_until(&listener.accepted, client);
+            close(fd);
+        }
+        run_until(&calls, 1);
+        run_until(&ticks, 3);
+        assert_int_equal(calls, 1);
+        evert_handle_cancel(&timer);
+    }
+    evert__source_disarm(&listener.source);
+    evert__fd_close(&listener.fd, NULL);
+    turn(0);
+}
+
+int main(void)
+{
+    static const struct CMUnitTest tests[] = {
+        LOOP_CASE(test_inherited_loop_is_closed),
+        LOOP_CASE(test_new_loop_works_in_the_child),
+        LOOP_CASE(test_child_may_free_the_inherited_loop_first),
+        LOOP_CASE(test_childs_child_is_told_too),
+        LOOP_CASE(test_fork_without_handlers_is_noticed),
+        LOOP_CASE(test_implicit_loop_is_made_anew_in_the_child),
+        LOOP_CASE(test_child_made_in_a_callback_may_run_a_new_loop),
+        LOOP_CASE(test_run_ends_in_a_child_that_returns_into_it),
+        LOOP_CASE(test_child_that_closes_disturbs_no_registration),
+        LOOP_CASE(test_childs_copies_bring_no_events_for_what_the_parent_closed),
+        LOOP_CASE(test_signals_watched_in_the_child_are_not_told_to_the_parent),
+        LOOP_CASE(test_parent_serves_on_whatever_its_child_does),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
