@@ -131,7 +131,7 @@ static void write_name(char *name, unsigned size, unsigned connection, unsigned 
         if (left <= width)
             name[i] = digits[width - left];
         else
-            name[i] = (i + connection) % 256 == '\r' ? 'r' : (char)(i + connection);
+            name[i] = (char)((i + connection) % 256 == '\r' ? 'r' : i + connection);
     }
 }
 

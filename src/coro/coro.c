@@ -99,35 +99,38 @@ int evert_spawn_coro(evert_scope *scope, evert_coro *coro)
     return rc < 0 ? rc : evert_spawn_with_at(scope, &options, fn, arg, name, place);
 }
 
-int evert__run_main(evert_loop *loop, evert_fn *fn, void *arg, const char *name, const char *place,
-                    struct evert__task **ret_main, int *ret_result)
+int evert__main_new(evert_loop *loop, evert_fn *fn, void *arg, const char *name, const char *place,
+                    struct evert__task **ret)
 {
     evert_spawn_options options = {0};
-    struct evert__task *task;
+    int rc = evert__task_new(loop, NULL, &options, fn, arg, name, place, ret);
+    if (rc == 0)
+        (*ret)->kept = true;
+    return rc;
+}
+
+int evert__main_run(struct evert__task *main)
+{
+    evert_loop *loop = main->loop;
     int rc = evert__loop_begin(loop);
     if (rc < 0)
         return rc;
-    rc = evert__task_new(loop, NULL, &options, fn, arg, name, place, &task);
-    if (rc < 0) {
-        evert__loop_end(loop);
-        return rc;
-    }
-    task->kept = true;
-    if (ret_main != NULL)
-        *ret_main = task;
-    while (!task->ended && !loop->stopped)
+    while (!main->ended && !loop->stopped && !evert__loop_forked(loop))
         evert__loop_turn(loop, EVERT_NEVER);
     loop->stopped = false;
     evert__loop_end(loop);
-    if (!task->ended) {
-        task->kept = false; /* goes on when the loop does, and is freed at its end */
-        return EVERT_ESTOPPED;
-    }
-    *ret_result = task->result;
-    evert__description_move(&evert__tasks_get(loop)->root.description, &task->description,
-                            task->result);
-    evert__task_free(task);
-    return 0;
+    if (evert__loop_forked(loop))
+        return EVERT_ECLOSED; /* this is a child, which came back into its parent's run */
+    return main->ended ? 0 : EVERT_ESTOPPED;
+}
+
+int evert__main_result(struct evert__task *main)
+{
+    struct evert__task *root = &evert__tasks_get(main->loop)->root;
+    int result = main->result;
+    evert__description_move(&root->description, &main->description, result);
+    evert__task_free(main);
+    return result;
 }
 
 int evert_loop_run_until_complete(evert_loop *loop, evert_coro *coro)
@@ -135,10 +138,19 @@ int evert_loop_run_until_complete(evert_loop *loop, evert_coro *coro)
     evert_fn *fn = coro->fn;
     void *arg = coro->arg;
     const char *name = coro->name, *place = coro->place;
-    int result;
+    struct evert__task *main;
 
     int rc = take(loop, coro);
+    if (rc < 0)
+        return rc;
+    if (loop->running || evert__loop_running() != NULL)
+        return EVERT_ECONTEXT;
+    rc = evert__main_new(loop, fn, arg, name, place, &main);
+    if (rc < 0)
+        return rc;
+    rc = evert__main_run(main);
     if (rc == 0)
-        rc = evert__run_main(loop, fn, arg, name, place, NULL, &result);
-    return rc < 0 ? rc : result;
+        return evert__main_result(main);
+    main->kept = false; /* it goes on when the loop does, and is freed at its end */
+    return rc;
 }

@@ -92,12 +92,29 @@ static void wait_for_farewells(evert_loop *loop)
     evert__loop_end(loop);
 }
 
+/* Runs the main task to its end, also where the loop is stopped: then it is cancelled. */
+static int run_main(struct run *run, evert_fn *fn, void *arg, const char *name, const char *place)
+{
+    int rc = evert__main_new(run->loop, fn, arg, name, place, &run->main);
+    if (rc < 0)
+        return rc;
+    rc = evert__main_run(run->main);
+    bool stopped = rc == EVERT_ESTOPPED;
+    while (rc == EVERT_ESTOPPED) {
+        evert__task_cut(run->main);
+        rc = evert__main_run(run->main);
+    }
+    if (rc < 0)
+        return rc;
+    int result = evert__main_result(run->main);
+    return stopped ? EVERT_ESTOPPED : result;
+}
+
 int evert_run_at(evert_fn *fn, void *arg, const evert_run_options *options, const char *name,
                  const char *place)
 {
     static const evert_run_options usual;
     struct run run = {.drained.ready.run = cancel_main};
-    int result = 0;
 
     if (options == NULL)
         options = &usual;
@@ -108,7 +125,7 @@ int evert_run_at(evert_fn *fn, void *arg, const evert_run_options *options, cons
         return rc;
     run.drain = options->drain;
     take_signals(&run);
-    rc = evert__run_main(run.loop, fn, arg, name, place, &run.main, &result);
+    rc = run_main(&run, fn, arg, name, place);
     run.main = NULL; /* it is gone, and a signal may still come */
     wait_for_farewells(run.loop);
     evert__timer_unset(run.loop, &run.drained);
@@ -117,8 +134,6 @@ int evert_run_at(evert_fn *fn, void *arg, const evert_run_options *options, cons
 
     if (options->ret_signal != NULL)
         *options->ret_signal = run.signal;
-    if (rc == 0)
-        rc = result;
     if (rc == -ECANCELED && run.signal == SIGTERM)
         rc = 0;
     return rc < 0 ? rc : 0;

@@ -6,6 +6,11 @@
  * address inside a guard has answered EFAULT, since there are emulators that say yes to advice they
  * do not know. Where it does not work, as in locked memory, mprotect(2) makes the guard.
  *
+ * Stacks of one size, mapped side by side, would have their hot ends in the same few sets of the
+ * caches, and evict each other. So each is given a colour, which moves its top down by some lines
+ * of its page and some pages. The lines are few enough that a parked task still needs a single
+ * page.
+ *
  * The pool keeps 256 stacks warm. What is above that goes back to the system a little later and in
  * batches, so that a burst of tasks does not pay for unmapping and mapping again.
  */
@@ -26,6 +31,7 @@
 #endif
 
 enum { WARM = 256, BATCH = 512, PAGE = 4096, LEAST = 16 * 1024 };
+enum { LINE = 64, LINES = 32, PAGES = 16, COLOURED = PAGES * PAGE };
 
 #define TRIM_AFTER (100 * EVERT_MILLISECOND)
 
@@ -56,12 +62,19 @@ static int guard(char *base)
     return rc;
 }
 
-static struct evert__stack *map_stack(size_t size, int *ret_error)
+static size_t shift_of(unsigned colour)
 {
-    if (size > SIZE_MAX / 2)
-        return *ret_error = -ENOMEM, NULL;
+    return colour % LINES * LINE + colour % PAGES * PAGE;
+}
+
+static struct evert__stack *map_stack(size_t size, unsigned colour, int *ret_error)
+{
+    if (size > SIZE_MAX / 2) {
+        *ret_error = -ENOMEM;
+        return NULL;
+    }
     size = size < LEAST ? LEAST : (size + PAGE - 1) & ~(size_t)(PAGE - 1);
-    size_t whole = size + EVERT__STACK_GUARD;
+    size_t whole = EVERT__STACK_GUARD + size + COLOURED;
     char *base = evert__sys_map(whole, ret_error);
     if (base == NULL)
         return NULL;
@@ -69,12 +82,14 @@ static struct evert__stack *map_stack(size_t size, int *ret_error)
     int rc = guard(base);
     if (rc < 0) {
         (void)evert__sys_unmap(base, whole);
-        return *ret_error = rc, NULL;
+        *ret_error = rc;
+        return NULL;
     }
-    char *top = base + whole;
+    char *top = base + whole - shift_of(colour);
     struct evert__stack *stack = (struct evert__stack *)(void *)(top - sizeof(*stack));
     stack->low = base + EVERT__STACK_GUARD;
     stack->size = size;
+    stack->mapped = whole;
 #ifdef EVERT_VALGRIND
     stack->valgrind = VALGRIND_STACK_REGISTER(stack->low, top - 1);
 #endif
@@ -86,7 +101,7 @@ static int unmap_stack(struct evert__stack *stack)
 #ifdef EVERT_VALGRIND
     VALGRIND_STACK_DEREGISTER(stack->valgrind);
 #endif
-    return evert__sys_unmap(stack->low - EVERT__STACK_GUARD, stack->size + EVERT__STACK_GUARD);
+    return evert__sys_unmap(stack->low - EVERT__STACK_GUARD, stack->mapped);
 }
 
 static void keep(struct evert__stack_pool *pool, struct evert__stack *stack)
@@ -136,7 +151,7 @@ struct evert__stack *evert__stack_get(struct evert__stack_pool *pool, size_t siz
         size = EVERT__STACK_USUAL;
     if (size == EVERT__STACK_USUAL && pool->count > 0)
         return take(pool, pool->warm.next);
-    return map_stack(size, ret_error);
+    return map_stack(size, pool->colour++, ret_error);
 }
 
 void evert__stack_put(struct evert__stack_pool *pool, struct evert__stack *stack)

@@ -17,7 +17,8 @@ enum { EVERT__STACK_GUARD = 64 * 1024, EVERT__STACK_USUAL = 256 * 1024 };
 struct evert__stack {
     struct evert__link link; /* in the pool */
     char *low;               /* the lowest usable byte; the guard is below */
-    size_t size;             /* from there up to the end of this struct */
+    size_t size;             /* that was asked for; there may be a little more */
+    size_t mapped;           /* all of it, with the guard */
     unsigned valgrind;       /* Valgrind's number for it */
 };
 
@@ -25,6 +26,7 @@ struct evert__stack_pool {
     evert_loop *loop;
     struct evert__link warm;
     unsigned count;
+    unsigned colour; /* of the next stack; see stack.c */
     struct evert__timer trim;
 };
 

@@ -95,7 +95,9 @@ int evert__task_new(evert_loop *loop, struct evert__scope *home, const evert_spa
     if (rc < 0)
         return rc;
     /* The control block is not to be at the cost of what was asked for. */
-    size_t size = options->stack > 0 ? options->stack + sizeof(struct evert__task) : 0;
+    size_t size = options->stack;
+    if (size > 0 && __builtin_add_overflow(size, sizeof(struct evert__task), &size))
+        return -ENOMEM;
     struct evert__stack *stack = evert__stack_get(&tasks->stacks, size, &rc);
     if (stack == NULL)
         return rc;
@@ -140,6 +142,7 @@ static void end_tasks(struct evert__tasks *tasks)
                 evert__task_cut(task);
         }
         evert__loop_turn(loop, EVERT_NEVER);
+        loop->stopped = false;
     }
     evert__loop_end(loop);
 }

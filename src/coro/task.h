@@ -145,10 +145,12 @@ void evert__scope_child_ended(struct evert__scope *scope, struct evert__task *ta
 void evert__scope_check(const struct evert__task *task, const void *frame);
 
 /*
- * Runs `loop` until a main task that calls fn(arg) has ended. 0 with its result; EVERT_ESTOPPED
- * when the loop was stopped first. *ret_main, if asked for, is valid while it runs.
+ * A main task, which is in no scope. Running it runs the loop until it has ended (0), or was
+ * stopped before (EVERT_ESTOPPED). The result is asked for once, after the end, and frees the task.
  */
-int evert__run_main(evert_loop *loop, evert_fn *fn, void *arg, const char *name, const char *place,
-                    struct evert__task **ret_main, int *ret_result);
+int evert__main_new(evert_loop *loop, evert_fn *fn, void *arg, const char *name, const char *place,
+                    struct evert__task **ret);
+int evert__main_run(struct evert__task *main);
+int evert__main_result(struct evert__task *main);
 
 #endif

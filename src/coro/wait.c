@@ -15,11 +15,23 @@ int evert__checkpoint(struct evert__task **ret)
     return evert__task_cancelled(*ret) ? -ECANCELED : 0;
 }
 
+int evert__checkpoint_slow(const evert_loop *loop, struct evert__task **ret)
+{
+    int rc = evert__checkpoint(ret);
+    if (rc < 0 || (*ret)->loop == loop)
+        return rc;
+    if (evert__loop_forked(loop))
+        return EVERT_ECLOSED;
+    evert__misuse("a stream or a listener was used on another thread, or loop, than its own");
+    return EVERT_ECONTEXT;
+}
+
 /* In blocking mode: runs the loop here, and with it the thread's other tasks, until it is done. */
 static void run_loop_until(evert_loop *loop, const struct evert__waiter *waiter)
 {
     if (evert__loop_begin(loop) < 0)
         return; /* cannot be: the root runs only where no loop does */
+    evert__loop_flush(loop);
     while (!waiter->done) {
         evert__loop_turn(loop, EVERT_NEVER);
         loop->stopped = false; /* of no meaning here */
@@ -31,15 +43,16 @@ void evert__wait(struct evert__task *self, struct evert__waiter *waiter)
 {
     waiter->task = self;
     self->waiter = waiter;
-    if (self->root) {
+    if (evert__loop_forked(self->loop)) {
+        evert__wake(waiter, EVERT_ECLOSED); /* a child's copy: the parent's loop is not run here */
+    } else if (self->root) {
         run_loop_until(self->loop, waiter);
     } else {
         evert__loop_flush(self->loop);
         if (!waiter->done)
             evert__task_suspend(self);
-        else
-            evert__link_remove(&self->ready.link);
     }
+    evert__link_remove(&self->ready.link);
     self->waiter = NULL;
     self->budget = EVERT__BUDGET;
 }

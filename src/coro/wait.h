@@ -23,6 +23,9 @@ enum { EVERT__BUDGET = 64 };
 /* 0 with the calling task; EVERT_ECONTEXT where nothing may wait; -ECANCELED. */
 int evert__checkpoint(struct evert__task **ret);
 
+/* As above; and EVERT_ECONTEXT for a thing of another loop than the caller's. */
+int evert__checkpoint_slow(const evert_loop *loop, struct evert__task **ret);
+
 /* The same, for a call on something of `loop`: a task that runs there is found at once. */
 static inline int evert__checkpoint_on(const evert_loop *loop, struct evert__task **ret)
 {
@@ -32,10 +35,8 @@ static inline int evert__checkpoint_on(const evert_loop *loop, struct evert__tas
         *ret = task;
         return 0;
     }
-#else
-    (void)loop;
 #endif
-    return evert__checkpoint(ret);
+    return evert__checkpoint_slow(loop, ret);
 }
 
 /* Waits until `waiter` is woken; it may be woken already. */

@@ -166,6 +166,14 @@ static void disarm(struct evert__source *source)
 
 static void detach(struct evert__fd *fd)
 {
+    struct adverse *a = fd->loop->adverse;
+    struct evert__link *next;
+    for (struct evert__link *l = a->sources.next; l != &a->sources; l = next) {
+        struct evert__held *held = EVERT__CONTAINER(l, struct evert__held, link);
+        next = l->next;
+        if (EVERT__CONTAINER(held, struct evert__source, held)->fd == fd)
+            evert__link_remove(l);
+    }
     inner->detach(fd);
 }
 

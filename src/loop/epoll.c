@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The back end on epoll(7): edge-triggered, a descriptor registered once for everything, and never
- * taken out but by closing it. So there is no system call for each wait, and after a fork nothing
- * that a child does reaches its parent's registrations.
+ * The back end on epoll(7): edge-triggered, a descriptor registered once for everything, so there
+ * is no system call for each wait. It is taken out before it is closed, since closing alone does
+ * not while a child of a fork has a copy: events would come for memory that is gone. In such a
+ * child nothing is taken out, since that would reach its parent's registrations.
  */
 #include <errno.h>
+
+#include <evert/base/error.h>
 
 #include "base/alloc.h"
 #include "base/sys.h"
@@ -45,8 +48,10 @@ static int attach(struct evert__fd *fd)
     struct state *state = fd->loop->backend_state;
     if (fd->slot != 0)
         return 0;
+    if (evert__loop_forked(fd->loop))
+        return EVERT_ECLOSED; /* the epoll instance is shared with the parent */
     int rc = evert__sys_epoll_ctl(state->epoll, EPOLL_CTL_ADD, fd->number,
-                                  EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, fd);
+                                  EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP | EPOLLET, fd);
     if (rc == 0)
         fd->slot = 1;
     return rc;
@@ -54,7 +59,10 @@ static int attach(struct evert__fd *fd)
 
 static void detach(struct evert__fd *fd)
 {
-    fd->slot = 0; /* closing takes it out */
+    struct state *state = fd->loop->backend_state;
+    if (fd->slot != 0 && !evert__loop_forked(fd->loop))
+        (void)evert__sys_epoll_ctl(state->epoll, EPOLL_CTL_DEL, fd->number, 0, NULL);
+    fd->slot = 0;
 }
 
 static void wait(evert_loop *loop, evert_time timeout)
@@ -68,7 +76,8 @@ static void wait(evert_loop *loop, evert_time timeout)
             events |= EVERT__READY_IN;
         if (told & EPOLLOUT)
             events |= EVERT__READY_OUT;
-        if (told & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+        /* Urgent data too makes a read come back short with more behind it. */
+        if (told & (EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI))
             events |= EVERT__READY_ENDED;
         evert__readiness_event(state->events[i].data.ptr, events);
     }

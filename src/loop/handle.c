@@ -61,6 +61,8 @@ int evert_loop_call_at(evert_loop *loop, evert_handle *given, evert_time when, e
                        void *arg)
 {
     struct handle *handle;
+    if (given == NULL && when == EVERT_NEVER)
+        return 0; /* it cannot be cancelled either, so nothing has to be kept of it */
     int rc = prepare(loop, given, fn, arg, &handle);
     if (rc == 0)
         evert__timer_set(loop, &handle->timer, when);

@@ -43,6 +43,7 @@ int evert_loop_new(evert_loop **ret)
     evert__list_init(&loop->flush);
     evert__list_init(&loop->closed);
     evert__list_init(&loop->servers);
+    evert__list_init(&loop->watches);
     evert__list_init(&loop->farewells);
 
     int rc = evert__fork_guard(&loop->birth);
@@ -129,6 +130,9 @@ static evert_time time_to_wait(const evert_loop *loop, evert_time deadline)
 {
     if (!evert__list_empty(&loop->ready) || loop->stopped)
         return 0;
+    /* Written or closed outside of a turn: its end sees to that, so it must come. */
+    if (!evert__list_empty(&loop->flush) || !evert__list_empty(&loop->closed))
+        return 0;
     evert_time next = evert__timers_next(loop);
     if (next > deadline)
         next = deadline;
@@ -149,16 +153,19 @@ void evert__loop_turn(evert_loop *loop, evert_time deadline)
     evert__list_init(&batch);
     evert__list_splice(&batch, &loop->ready);
     run_all(&batch);
+    if (evert__loop_forked(loop))
+        return; /* something forked, and this is the child: all that remains is the parent's */
     evert__loop_flush(loop);
     let_go_of_closed(loop);
 }
 
 int evert__loop_begin(evert_loop *loop)
 {
-    if (running != NULL || loop->running)
-        return EVERT_ECONTEXT;
     if (evert__loop_forked(loop))
         return EVERT_ECLOSED;
+    /* In a child that a callback made, the parent's loop stands further down on the stack. */
+    if (loop->running || (running != NULL && !evert__loop_forked(running)))
+        return EVERT_ECONTEXT;
     loop->running = true;
     running = loop;
     return 0;
@@ -170,6 +177,14 @@ void evert__loop_end(evert_loop *loop)
     running = NULL;
 }
 
+/* A callback may have forked: then this is the child, which came back into its parent's loop. */
+static int end_run(evert_loop *loop)
+{
+    loop->stopped = false;
+    evert__loop_end(loop);
+    return evert__loop_forked(loop) ? EVERT_ECLOSED : 0;
+}
+
 int evert_loop_run(evert_loop *loop)
 {
     int rc = evert__loop_begin(loop);
@@ -177,10 +192,8 @@ int evert_loop_run(evert_loop *loop)
         return rc;
     do
         evert__loop_turn(loop, EVERT_NEVER);
-    while (!loop->stopped);
-    loop->stopped = false;
-    evert__loop_end(loop);
-    return 0;
+    while (!loop->stopped && !evert__loop_forked(loop));
+    return end_run(loop);
 }
 
 int evert_loop_turn(evert_loop *loop, evert_time deadline)
@@ -189,9 +202,7 @@ int evert_loop_turn(evert_loop *loop, evert_time deadline)
     if (rc < 0)
         return rc;
     evert__loop_turn(loop, deadline);
-    loop->stopped = false;
-    evert__loop_end(loop);
-    return 0;
+    return end_run(loop);
 }
 
 void evert_loop_stop(evert_loop *loop)

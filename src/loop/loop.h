@@ -46,7 +46,7 @@ struct evert_loop {
     evert_time now; /* when this turn began */
     struct evert__link ready;
     struct evert__heap timers;
-    struct evert__link unsorted; /* timers for which the heap had no memory */
+    struct evert__link unsorted; /* timers for which the heap had no memory, by their times */
     struct evert__link flush;    /* what to run before the next wait, or at the end of the turn */
     struct evert__link closed;   /* descriptors to let go at the end of the turn */
 
@@ -55,6 +55,7 @@ struct evert_loop {
     bool running, stopped;
     bool ending;                  /* the run was told to end: accept no more */
     struct evert__link servers;   /* what to run when that begins */
+    struct evert__link watches;   /* of signals, by the public calls */
     struct evert__link farewells; /* connections being closed: a run waits for them */
     uint64_t birth;               /* tells a loop of this process from one before a fork */
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "loop/op.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -55,6 +56,15 @@ bool evert__op_cancel(struct evert__op *op)
 ssize_t evert__source_take(struct evert__source *source, void *buffer, size_t size)
 {
     return source->fd->loop->backend->take(source, buffer, size);
+}
+
+bool evert__source_look(struct evert__source *source)
+{
+    char byte;
+    if (evert__sys_recv(source->fd->number, &byte, 1, MSG_PEEK) == -EAGAIN)
+        return false;
+    source->fd->readable = true;
+    return true;
 }
 
 bool evert__source_arm(struct evert__source *source)

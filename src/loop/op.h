@@ -129,6 +129,13 @@ bool evert__op_cancel(struct evert__op *op);
  */
 ssize_t evert__source_take(struct evert__source *source, void *buffer, size_t size);
 
+/*
+ * Whether a RECEIVE source has something, the kernel itself being asked. A back end may answer a
+ * take with -EAGAIN without asking, as long as it tells later; where something else is to be told
+ * instead, that is not good enough.
+ */
+bool evert__source_look(struct evert__source *source);
+
 /* True: there may be something already, take again. False: `ready` will tell, once. */
 bool evert__source_arm(struct evert__source *source);
 

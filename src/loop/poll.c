@@ -14,7 +14,7 @@
 
 struct state {
     struct evert__fd **fds; /* slot N is the Nth of these, counted from 1 */
-    struct pollfd *asked;
+    struct pollfd *asked;   /* of the same one, also while events are told and slots move */
     uint32_t count, capacity;
 };
 
@@ -57,6 +57,7 @@ static int attach(struct evert__fd *fd)
         if (rc < 0)
             return rc;
     }
+    state->asked[state->count] = (struct pollfd){.fd = -1};
     state->fds[state->count++] = fd;
     fd->slot = state->count;
     return 0;
@@ -68,6 +69,7 @@ static void detach(struct evert__fd *fd)
     if (fd->slot == 0)
         return;
     struct evert__fd *last = state->fds[--state->count];
+    state->asked[fd->slot - 1] = state->asked[state->count];
     state->fds[fd->slot - 1] = last;
     last->slot = fd->slot;
     fd->slot = 0;
@@ -94,14 +96,16 @@ static void wait(evert_loop *loop, evert_time timeout)
     uint32_t count = state->count;
     int told = evert__sys_poll(state->asked, count, timeout);
 
-    /* From the end: what is told may close descriptors, which moves the last into the gap. */
+    /*
+     * From the end: what is told may close descriptors, which moves the last into the gap. Its
+     * events are told there, once; a newcomer has none, even if it has the number of one closed.
+     */
     for (uint32_t i = count; i-- > 0 && told > 0;) {
-        short events = state->asked[i].revents;
+        short events = i < state->count ? state->asked[i].revents : 0;
         if (events == 0)
             continue;
         told--;
-        if (i >= state->count || state->fds[i]->number != state->asked[i].fd)
-            continue;
+        state->asked[i].revents = 0;
         evert__readiness_event(state->fds[i],
                                (events & POLLIN ? (unsigned)EVERT__READY_IN : 0) |
                                    (events & POLLOUT ? (unsigned)EVERT__READY_OUT : 0) |

@@ -46,7 +46,8 @@ int evert__signal_watch(evert_loop *loop, struct evert__signal_watch *watch)
     struct slot *slot = &slots[watch->number];
     evert_loop *before = atomic_load(&slot->loop);
     slot->watch = watch;
-    atomic_store(&slot->count, 0);
+    if (before == NULL)
+        atomic_store(&slot->count, 0);
     atomic_store(&slot->wake_fd, loop->wake_fd.number);
     atomic_store(&slot->loop, loop);
     int rc = evert__sys_sigaction(watch->number, &action, before == NULL ? &slot->old : NULL);
@@ -80,6 +81,7 @@ void evert__signals_check(evert_loop *loop)
 /* The watches of the public calls, which have a function each. */
 struct callback_watch {
     struct evert__signal_watch watch;
+    struct evert__link link; /* on its loop's list, also when another loop has the signal by now */
     evert_callback *fn;
     void *arg;
 };
@@ -90,9 +92,28 @@ static void run(struct evert__ready *ready)
     c->fn(c->arg);
 }
 
+static struct callback_watch *callback_watch_of(evert_loop *loop, int number)
+{
+    for (struct evert__link *l = loop->watches.next; l != &loop->watches; l = l->next) {
+        struct callback_watch *c = EVERT__CONTAINER(l, struct callback_watch, link);
+        if (c->watch.number == number)
+            return c;
+    }
+    return NULL;
+}
+
+static void free_callback_watch(struct callback_watch *c)
+{
+    if (c == NULL)
+        return;
+    evert__signal_unwatch(&c->watch);
+    evert__link_remove(&c->link);
+    evert__free(c);
+}
+
 int evert_loop_watch_signal(evert_loop *loop, int signal_number, evert_callback *fn, void *arg)
 {
-    evert_loop_unwatch_signal(loop, signal_number);
+    struct callback_watch *before = callback_watch_of(loop, signal_number);
     struct callback_watch *c = evert__alloc_zero(sizeof(*c));
     if (c == NULL)
         return -ENOMEM;
@@ -101,26 +122,22 @@ int evert_loop_watch_signal(evert_loop *loop, int signal_number, evert_callback 
     c->fn = fn;
     c->arg = arg;
     int rc = evert__signal_watch(loop, &c->watch);
-    if (rc < 0)
+    if (rc < 0) {
         evert__free(c);
-    return rc;
+        return rc;
+    }
+    free_callback_watch(before); /* only now, so that no signal has its default action between */
+    evert__list_append(&loop->watches, &c->link);
+    return 0;
 }
 
 void evert_loop_unwatch_signal(evert_loop *loop, int signal_number)
 {
-    if (signal_number < 1 || signal_number >= SIGNALS)
-        return;
-    if (atomic_load(&slots[signal_number].loop) != loop)
-        return;
-    struct evert__signal_watch *watch = slots[signal_number].watch;
-    if (watch->ready.run != run)
-        return; /* a watch of the library's own */
-    evert__signal_unwatch(watch);
-    evert__free(EVERT__CONTAINER(watch, struct callback_watch, watch));
+    free_callback_watch(callback_watch_of(loop, signal_number));
 }
 
 void evert__signals_forget(evert_loop *loop)
 {
-    for (int i = 1; i < SIGNALS; i++)
-        evert_loop_unwatch_signal(loop, i);
+    while (!evert__list_empty(&loop->watches))
+        free_callback_watch(EVERT__CONTAINER(loop->watches.next, struct callback_watch, link));
 }

@@ -4,17 +4,33 @@
  * deadlines, so that one that sets another for now cannot keep the loop from its other work.
  *
  * Setting one cannot fail, since entering a scope cannot. Where the heap finds no memory to grow,
- * the timer waits on a plain list, which is looked through in each turn until there is room again.
+ * the timer waits on a plain list, kept in order, until a turn finds room again.
  */
 #include "loop/loop.h"
+
+static struct evert__timer *timer_of(struct evert__link *link)
+{
+    return EVERT__CONTAINER(link, struct evert__timer, ready.link);
+}
+
+/* Behind those that are due earlier or at the same time. */
+static void put_unsorted(evert_loop *loop, struct evert__timer *timer)
+{
+    struct evert__link *at = &loop->unsorted;
+    while (at->prev != &loop->unsorted && timer_of(at->prev)->when > timer->when)
+        at = at->prev;
+    evert__list_append(at, &timer->ready.link);
+}
 
 void evert__timer_set(evert_loop *loop, struct evert__timer *timer, evert_time when)
 {
     timer->when = when;
     if (when == EVERT_NEVER)
         return;
-    if (evert__heap_insert(&loop->timers, &timer->node, when) < 0)
-        evert__list_append(&loop->unsorted, &timer->ready.link);
+    /* Behind one without room none goes into the heap, so that equal times keep their order. */
+    if (!evert__list_empty(&loop->unsorted) ||
+        evert__heap_insert(&loop->timers, &timer->node, when) < 0)
+        put_unsorted(loop, timer);
 }
 
 void evert__timer_unset(evert_loop *loop, struct evert__timer *timer)
@@ -23,44 +39,38 @@ void evert__timer_unset(evert_loop *loop, struct evert__timer *timer)
     evert__link_remove(&timer->ready.link);
 }
 
-static struct evert__timer *timer_of(struct evert__link *link)
-{
-    return EVERT__CONTAINER(link, struct evert__timer, ready.link);
-}
-
 evert_time evert__timers_next(const evert_loop *loop)
 {
     const struct evert__heap_entry *first = evert__heap_first(&loop->timers);
     evert_time next = first != NULL ? first->when : EVERT_NEVER;
-    for (struct evert__link *l = loop->unsorted.next; l != &loop->unsorted; l = l->next) {
-        if (timer_of(l)->when < next)
-            next = timer_of(l)->when;
-    }
+    if (!evert__list_empty(&loop->unsorted) && timer_of(loop->unsorted.next)->when < next)
+        next = timer_of(loop->unsorted.next)->when;
     return next;
 }
 
-static void sort_the_unsorted(evert_loop *loop)
+/* Takes the first that is due from the heap or from the list, or returns NULL. */
+static struct evert__timer *next_due(evert_loop *loop)
 {
-    struct evert__link waiting, *link;
-    evert__list_init(&waiting);
-    evert__list_splice(&waiting, &loop->unsorted);
-    while ((link = evert__list_shift(&waiting)) != NULL) {
-        struct evert__timer *timer = timer_of(link);
-        if (timer->when <= loop->now)
-            evert__list_append(&loop->ready, link);
-        else
-            evert__timer_set(loop, timer, timer->when);
-    }
+    evert_time next = evert__timers_next(loop);
+    const struct evert__heap_entry *first = evert__heap_first(&loop->timers);
+    if (next > loop->now)
+        return NULL;
+    if (first == NULL || first->when > next)
+        return timer_of(evert__list_shift(&loop->unsorted));
+    struct evert__timer *timer = EVERT__CONTAINER(first->node, struct evert__timer, node);
+    evert__heap_remove(&loop->timers, first->node);
+    return timer;
 }
 
 void evert__timers_expire(evert_loop *loop)
 {
-    const struct evert__heap_entry *first;
-    while ((first = evert__heap_first(&loop->timers)) != NULL && first->when <= loop->now) {
-        struct evert__timer *timer = EVERT__CONTAINER(first->node, struct evert__timer, node);
-        evert__heap_remove(&loop->timers, first->node);
+    struct evert__timer *timer;
+    while ((timer = next_due(loop)) != NULL)
         evert__list_append(&loop->ready, &timer->ready.link);
+    while (!evert__list_empty(&loop->unsorted)) {
+        timer = timer_of(loop->unsorted.next);
+        if (evert__heap_insert(&loop->timers, &timer->node, timer->when) < 0)
+            break;
+        evert__link_remove(&timer->ready.link);
     }
-    if (!evert__list_empty(&loop->unsorted))
-        sort_the_unsorted(loop);
 }

@@ -37,9 +37,10 @@ static void finish(struct evert__connector *c, int result)
     evert__free(c->addresses);
     c->addresses = NULL;
     c->result = result;
-    if (!c->starting)
+    if (c->starting)
+        c->starting = false; /* start() sees that it is over */
+    else
         c->done(c);
-    c->starting = false; /* start() sees that it is over */
 }
 
 static void add_words(struct evert__connector *c, const char *what, int error)
@@ -59,7 +60,7 @@ static void note_failure(struct evert__connector *c, int error)
     if (c->addresses->count > 1)
         evert__address_words((const struct sockaddr *)&a->storage, a->size, words);
     evert__format_string(c->words + length, sizeof(c->words) - length, "%s",
-                         c->next == 1 ? " " : "; ");
+                         c->next == 1 ? "" : "; ");
     add_words(c, words[0] != '\0' ? words + strlen("tcp://") : "", error);
     c->result = error;
 }
@@ -155,11 +156,14 @@ static void looked_up(struct evert__lookup *lookup)
 
 bool evert__connector_start(struct evert__connector *c, const char *address)
 {
+    char shown[EVERT__SHOWN];
+
     c->starting = true;
     c->again.ready.run = try_again;
     c->lookup.loop = c->loop;
     c->lookup.done = looked_up;
-    evert__format_string(c->words, sizeof(c->words), "connect %s:", address);
+    evert__format_string(c->words, sizeof(c->words),
+                         "connect %s: ", evert__address_shown(address, shown));
     int rc = evert__endpoint_parse(address, &c->endpoint);
     if (rc == 0 && c->endpoint.kind == EVERT__ENDPOINT_TCP && c->endpoint.host[0] == '\0')
         memcpy(c->endpoint.host, "localhost", sizeof("localhost"));

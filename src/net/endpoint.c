@@ -75,8 +75,7 @@ int evert__endpoint_parse(const char *text, struct evert__endpoint *ret)
     return EVERT_EADDRESS;
 }
 
-bool evert__endpoint_numeric(const struct evert__endpoint *endpoint, bool passive,
-                             struct evert__address *ret)
+bool evert__endpoint_numeric(const struct evert__endpoint *endpoint, struct evert__address *ret)
 {
     struct sockaddr_un *un = (struct sockaddr_un *)&ret->storage;
     struct sockaddr_in *in = (struct sockaddr_in *)&ret->storage;
@@ -95,9 +94,8 @@ bool evert__endpoint_numeric(const struct evert__endpoint *endpoint, bool passiv
         ret->size = sizeof(*in);
         return true;
     }
-    if ((passive && endpoint->host[0] == '\0') ||
-        inet_pton(AF_INET6, endpoint->host, &in6->sin6_addr) == 1) {
-        in6->sin6_family = AF_INET6; /* no host: zeroes, which take IPv4 as well */
+    if (inet_pton(AF_INET6, endpoint->host, &in6->sin6_addr) == 1) {
+        in6->sin6_family = AF_INET6;
         in6->sin6_port = htons(endpoint->port);
         ret->size = sizeof(*in6);
         return true;
@@ -132,4 +130,12 @@ void evert__address_words(const struct sockaddr *address, socklen_t size,
         evert__format_string(words, EVERT__ADDRESS_WORDS, "tcp://[%s]:%u", host,
                              (unsigned)ntohs(in6->sin6_port));
     }
+}
+
+const char *evert__address_shown(const char *address, char cut[EVERT__SHOWN])
+{
+    if (strlen(address) < EVERT__SHOWN)
+        return address;
+    evert__format_string(cut, EVERT__SHOWN, "%.*s...", EVERT__SHOWN - 4, address);
+    return cut;
 }

@@ -15,6 +15,9 @@ enum { EVERT__HOST = 254, EVERT__PATH = 108 };
 /* Enough for any address in words: unix:// and a path, or tcp:// and a numeric host and port. */
 enum { EVERT__ADDRESS_WORDS = 128 };
 
+/* What messages show of an address: with "listen on " before it and the longest error behind. */
+enum { EVERT__SHOWN = 69 };
+
 enum evert__endpoint_kind { EVERT__ENDPOINT_TCP, EVERT__ENDPOINT_UNIX };
 
 struct evert__endpoint {
@@ -33,15 +36,14 @@ struct evert__address {
 /* EVERT_EADDRESS, or -ENAMETOOLONG for a path that does not fit into a socket's address. */
 int evert__endpoint_parse(const char *text, struct evert__endpoint *ret);
 
-/*
- * The address of an endpoint that needs no lookup: a path, a numeric host, or (where `passive`) no
- * host. False where a name has to be looked up.
- */
-bool evert__endpoint_numeric(const struct evert__endpoint *endpoint, bool passive,
-                             struct evert__address *ret);
+/* The address of an endpoint that needs no lookup: a path, or a numeric host. False for a name. */
+bool evert__endpoint_numeric(const struct evert__endpoint *endpoint, struct evert__address *ret);
 
 /* An address in words, as evert_connect() takes it; empty for a family that it does not know. */
 void evert__address_words(const struct sockaddr *address, socklen_t size,
                           char words[EVERT__ADDRESS_WORDS]);
+
+/* An address for a message: cut where it would leave no room for the reason. May return `cut`. */
+const char *evert__address_shown(const char *address, char cut[EVERT__SHOWN]);
 
 #endif

@@ -77,11 +77,10 @@ static void remember_file(struct evert_listener *l, const char *path)
     }
 }
 
-static void remove_file(const struct evert_listener *l)
+static void remove_file(const struct evert_listener *l, const char *path)
 {
     struct stat file;
-    const char *path = l->address + strlen("unix://");
-    if (l->is_tcp || l->inode == 0 || evert__sys_stat(path, &file) < 0)
+    if (path == NULL || l->inode == 0 || evert__sys_stat(path, &file) < 0)
         return;
     if (file.st_dev == l->device && file.st_ino == l->inode)
         (void)evert__sys_unlink(path);
@@ -111,6 +110,7 @@ int evert__listener_open(struct evert_listener *l, evert_loop *loop,
     l->is_tcp = path_of(address) == NULL;
     int rc = listen_at(l, number, address);
     if (rc < 0) {
+        remove_file(l, path_of(address));
         evert__sys_close(number);
         return rc;
     }
@@ -204,7 +204,8 @@ static void closed(struct evert__fd *fd)
 void evert__listener_close(struct evert_listener *l)
 {
     evert__timer_unset(l->loop, &l->again);
-    remove_file(l);
+    if (!evert__loop_forked(l->loop)) /* the file is the parent's */
+        remove_file(l, l->is_tcp ? NULL : l->address + strlen("unix://"));
     if (l->reserve >= 0)
         evert__sys_close(l->reserve);
     evert__source_disarm(&l->source);

@@ -155,13 +155,33 @@ static int start_job(struct evert__lookup *lookup, const struct evert__endpoint 
     return rc;
 }
 
+/* All addresses of this machine: those of IPv6, which take IPv4 as well, or those of IPv4 alone. */
+static int every_address(uint16_t port, struct evert__addresses **ret)
+{
+    static const char *const hosts[] = {"::", "0.0.0.0"};
+    struct evert__endpoint every = {.kind = EVERT__ENDPOINT_TCP, .port = port};
+    struct evert__addresses *a = new_addresses(2);
+    if (a == NULL)
+        return -ENOMEM;
+    for (unsigned i = 0; i < 2; i++) {
+        memcpy(every.host, hosts[i], strlen(hosts[i]) + 1);
+        (void)evert__endpoint_numeric(&every, &a->list[i]);
+    }
+    *ret = a;
+    return 0;
+}
+
 bool evert__lookup_start(struct evert__lookup *lookup, const struct evert__endpoint *endpoint,
                          bool passive)
 {
     struct evert__address address;
     lookup->addresses = NULL;
     lookup->name = NULL;
-    if (!evert__endpoint_numeric(endpoint, passive, &address)) {
+    if (passive && endpoint->kind == EVERT__ENDPOINT_TCP && endpoint->host[0] == '\0') {
+        lookup->result = every_address(endpoint->port, &lookup->addresses);
+        return true;
+    }
+    if (!evert__endpoint_numeric(endpoint, &address)) {
         lookup->result = start_job(lookup, endpoint, passive);
         return lookup->result < 0;
     }

@@ -42,8 +42,11 @@ static void end(evert_stream *s)
     evert__timer_unset(s->loop, &s->timer);
     if (s->closer != NULL)
         evert__wake(s->closer, 0);
-    if (s->sending && evert__op_cancel(&s->send))
+    if (s->sending && evert__op_cancel(&s->send)) {
         s->sending = false;
+        if (s->writer != NULL)
+            evert__wake(s->writer, 0); /* nobody else will tell it */
+    }
     if (!s->sending)
         close_descriptor(s); /* else when the send has come to its end */
 }
@@ -82,14 +85,14 @@ static bool drained(evert_stream *s)
 {
     struct evert__chunk *scratch = evert__chunk_get(s->loop);
     ssize_t count = scratch != NULL ? 1 : -ENOMEM;
-    for (int i = 0; i < TAKES && (count > 0 || count == -EAGAIN); i++) {
+    bool armed = false;
+    for (int i = 0; i < TAKES && !armed && (count > 0 || count == -EAGAIN); i++) {
         count = evert__input_take(s, scratch->data, EVERT__CHUNK_ROOM);
-        if (count == -EAGAIN && !evert__source_arm(&s->source))
-            break;
+        armed = count == -EAGAIN && !evert__source_arm(&s->source);
     }
     if (scratch != NULL)
         evert__chunk_put(s->loop, scratch);
-    if (count > 0)
+    if (!armed && (count > 0 || count == -EAGAIN))
         evert__ready_push(s->loop, &s->flush);
     return count == 0 || (count < 0 && count != -EAGAIN);
 }
@@ -134,6 +137,21 @@ static void begin_closing(evert_stream *s, enum evert__closing state)
     evert__input_fini(s);
 }
 
+/*
+ * In a child of a fork the connection is the parent's, and must not be spoken on: only this
+ * process's copy of the descriptor goes.
+ */
+static void drop_copy(evert_stream *s)
+{
+    evert__connection_hold(s);
+    s->taken = true;
+    s->closing = EVERT__CLOSED;
+    evert__input_fini(s);
+    evert__output_drop(s);
+    evert__sys_close(s->fd.number);
+    evert__connection_release(s);
+}
+
 struct closing {
     struct evert__waiter waiter;
     evert_stream *stream;
@@ -165,6 +183,10 @@ int evert_close(evert_stream *s)
 {
     if (s == NULL)
         return 0;
+    if (evert__loop_forked(s->loop)) {
+        drop_copy(s);
+        return 0;
+    }
     evert__connection_hold(s);
     begin_closing(s, EVERT__FLUSHING);
     evert__close_step(s);
@@ -180,6 +202,10 @@ void evert_abort(evert_stream *s)
     static const struct linger reset = {.l_onoff = 1, .l_linger = 0};
     if (s == NULL)
         return;
+    if (evert__loop_forked(s->loop)) {
+        drop_copy(s);
+        return;
+    }
     begin_closing(s, EVERT__ENDING);
     (void)evert__sys_setsockopt(s->fd.number, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
     if (!s->sending)

@@ -70,8 +70,9 @@ static int open_one(evert_loop *loop, const struct evert__addresses *addresses,
 
 int evert_listen(evert_listener **ret, const char *address)
 {
-    struct evert__addresses *addresses;
+    struct evert__addresses *addresses = NULL;
     struct evert__task *self;
+    char shown[EVERT__SHOWN];
     int rc = evert__checkpoint(&self);
     if (rc < 0)
         return rc;
@@ -81,7 +82,8 @@ int evert_listen(evert_listener **ret, const char *address)
         evert__free(addresses);
     }
     if (rc < 0 && rc != -ECANCELED)
-        return evert__fail(self, rc, "listen on %s: %s", address, evert_strerror(rc));
+        return evert__fail(self, rc, "listen on %s: %s", evert__address_shown(address, shown),
+                           evert_strerror(rc));
     return rc;
 }
 
@@ -121,7 +123,7 @@ static int await_connection(evert_listener *listener, struct evert__task *self)
 int evert_accept(evert_listener *listener, evert_stream **ret)
 {
     struct evert__task *self;
-    int rc = evert__checkpoint(&self);
+    int rc = evert__checkpoint_on(listener->loop, &self);
     if (rc < 0)
         return rc;
     if (listener->waiter != NULL)
@@ -131,8 +133,10 @@ int evert_accept(evert_listener *listener, evert_stream **ret)
             return EVERT_ECLOSED;
         int number = evert__listener_take(listener);
         if (number >= 0) {
-            evert__completed(self);
-            return evert__connection_accepted(self->loop, number, listener->is_tcp, ret);
+            rc = evert__connection_accepted(self->loop, number, listener->is_tcp, ret);
+            if (rc == 0)
+                evert__completed(self);
+            return rc;
         }
         if (number != -EAGAIN)
             return evert__fail(self, number, "accept on %s: %s", listener->address,
@@ -147,7 +151,10 @@ void evert_listener_close(evert_listener *listener)
 {
     if (listener == NULL)
         return;
-    if (listener->waiter != NULL)
-        evert__wake(listener->waiter, EVERT_ECLOSED);
+    struct evert__waiter *waiter = listener->waiter;
+    if (waiter != NULL) {
+        evert__wake(waiter, EVERT_ECLOSED);
+        waiter->result = EVERT_ECLOSED; /* also where it was told just now to look once more */
+    }
     evert__listener_close(listener);
 }

@@ -11,10 +11,10 @@ enum {
     DIRECT = 4096,   /* from this size on a read goes straight to the caller's memory */
 };
 
-/* Nothing more will come: the write side's error if it has one, else the end. */
-static int at_end(const evert_stream *s)
+/* Nothing more will come: the write side's error if it has one, else what the call makes of it. */
+static int at_end(const evert_stream *s, int end)
 {
-    return s->write_error < 0 ? s->write_error : EVERT_EOF;
+    return s->write_error < 0 ? s->write_error : end;
 }
 
 struct reading {
@@ -36,7 +36,7 @@ static int await_input(evert_stream *s, struct evert__task *self)
     int rc = 0;
 
     if (s->write_error < 0)
-        return s->write_error;
+        return evert__source_look(&s->source) ? 0 : s->write_error;
     if (evert__source_arm(&s->source))
         return 0;
     s->reader = &reading.waiter;
@@ -65,7 +65,7 @@ static int more(evert_stream *s, struct evert__task *self, size_t room)
             return 0;
         evert__input_release(s);
         if (count == 0)
-            return at_end(s);
+            return EVERT_EOF;
         if (count != -EAGAIN)
             return (int)count;
         rc = await_input(s, self);
@@ -77,9 +77,9 @@ static int more(evert_stream *s, struct evert__task *self, size_t room)
 /* Finds a separator in the buffer, from `from` on. */
 static const char *find(const struct evert__input *in, size_t from, evert_bytes separator)
 {
-    const char *at = in->data + in->start + from, *end = in->data + in->end;
     if (in->data == NULL)
         return NULL;
+    const char *at = in->data + in->start + from, *end = in->data + in->end;
     if (separator.size != 2 || separator.data[1] != '\n')
         return memmem(at, (size_t)(end - at), separator.data, separator.size);
     /* The common case: look for the last byte, which is rarer than what may stand before it. */
@@ -120,6 +120,10 @@ static int drop_line(evert_stream *s, struct evert__task *self)
         if (s->in.data != NULL)
             s->in.start = s->in.end - begun(&s->in, line_end);
         int rc = more(s, self, AT_LEAST);
+        if (rc == EVERT_EOF) { /* what may have been the beginning of its end is dropped, too */
+            s->in.start = s->in.end;
+            s->dropping = false;
+        }
         if (rc < 0)
             return rc;
     }
@@ -135,8 +139,8 @@ static void end_view(evert_stream *s)
 #endif
 }
 
-/* What each read begins with. */
-static int begin(evert_stream *s, struct evert__task **ret_self)
+/* What each read begins with; one of no bytes does not wait for the end of a line to be dropped. */
+static int begin(evert_stream *s, struct evert__task **ret_self, bool wants_bytes)
 {
     int rc = evert__checkpoint_on(s->loop, ret_self);
     if (rc < 0)
@@ -144,15 +148,15 @@ static int begin(evert_stream *s, struct evert__task **ret_self)
     if (s->reader != NULL)
         return -EBUSY;
     end_view(s);
-    return s->dropping ? drop_line(s, *ret_self) : 0;
+    return s->dropping && wants_bytes ? drop_line(s, *ret_self) : 0;
 }
 
 /* Takes the first `size` bytes of the buffer, and gives them out as a view. */
 static evert_bytes give(evert_stream *s, size_t size)
 {
-    evert_bytes bytes = {s->in.data + s->in.start, size};
-    if (size == 0)
-        bytes.data = "";
+    evert_bytes bytes = {"", size};
+    if (size > 0)
+        bytes.data = s->in.data + s->in.start;
     s->in.start += size;
 #ifdef EVERT_DEBUG
     s->view = size > 0 ? evert__alloc(size) : NULL;
@@ -162,27 +166,44 @@ static evert_bytes give(evert_stream *s, size_t size)
     return bytes;
 }
 
-/* The end came in the middle: gives what there is, or says that it is the end. */
+/*
+ * What a read comes to that got no more: at the end, what there is, or the news that it is the end.
+ * After any other failure the stream may be gone.
+ */
 static int give_incomplete(evert_stream *s, int rc, evert_bytes *ret)
 {
-    if (rc == EVERT_ECLOSED || !s->at_end || evert__input_size(&s->in) == 0)
+    if (rc != EVERT_EOF)
         return rc;
+    if (evert__input_size(&s->in) == 0)
+        return at_end(s, EVERT_EOF);
     *ret = give(s, evert__input_size(&s->in));
     return EVERT_EINCOMPLETE;
+}
+
+/*
+ * The reads come in two layers: the twins have to copy what the view holds before others may run,
+ * since these may end the view.
+ */
+static ssize_t read_some(evert_stream *s, struct evert__task **ret_self, evert_bytes *ret,
+                         size_t max)
+{
+    int rc = begin(s, ret_self, max > 0);
+    if (rc == 0 && max > 0 && evert__input_size(&s->in) == 0)
+        rc = more(s, *ret_self, max < AT_LEAST ? AT_LEAST : max < AT_MOST ? max : AT_MOST);
+    if (rc < 0)
+        return rc == EVERT_EOF ? at_end(s, 0) : rc;
+    size_t size = evert__input_size(&s->in);
+    *ret = give(s, size < max ? size : max);
+    return (ssize_t)ret->size;
 }
 
 ssize_t evert_read(evert_stream *s, evert_bytes *ret, size_t max)
 {
     struct evert__task *self;
-    int rc = begin(s, &self);
-    if (rc == 0 && max > 0 && evert__input_size(&s->in) == 0)
-        rc = more(s, self, max < AT_LEAST ? AT_LEAST : max < AT_MOST ? max : AT_MOST);
-    if (rc < 0)
-        return rc == EVERT_EOF ? 0 : rc;
-    size_t size = evert__input_size(&s->in);
-    *ret = give(s, size < max ? size : max);
-    evert__completed(self);
-    return (ssize_t)ret->size;
+    ssize_t count = read_some(s, &self, ret, max);
+    if (count >= 0)
+        evert__completed(self);
+    return count;
 }
 
 /* Straight to the caller's memory; the buffer is empty. */
@@ -190,8 +211,8 @@ static ssize_t read_direct(evert_stream *s, struct evert__task *self, void *buff
 {
     for (;;) {
         ssize_t count = evert__input_take(s, buffer, size);
-        if (count == 0 && s->write_error < 0)
-            return s->write_error;
+        if (count == 0)
+            return at_end(s, 0);
         if (count != -EAGAIN)
             return count;
         evert__input_release(s);
@@ -201,45 +222,59 @@ static ssize_t read_direct(evert_stream *s, struct evert__task *self, void *buff
     }
 }
 
-ssize_t evert_read_into(evert_stream *s, void *buffer, size_t size)
+static ssize_t read_some_into(evert_stream *s, struct evert__task **ret_self, void *buffer,
+                              size_t size)
 {
-    struct evert__task *self;
     evert_bytes bytes;
     ssize_t count;
 
     if (size < DIRECT) {
-        count = evert_read(s, &bytes, size);
+        count = read_some(s, ret_self, &bytes, size);
         if (count > 0)
             memcpy(buffer, bytes.data, bytes.size);
         return count;
     }
-    int rc = begin(s, &self);
+    int rc = begin(s, ret_self, true);
     if (rc < 0)
-        return rc == EVERT_EOF ? 0 : rc;
+        return rc == EVERT_EOF ? at_end(s, 0) : rc;
     size_t ahead = evert__input_size(&s->in);
-    if (ahead > 0) {
-        count = (ssize_t)(ahead < size ? ahead : size);
-        memcpy(buffer, s->in.data + s->in.start, (size_t)count);
-        s->in.start += (size_t)count;
-    } else {
-        count = read_direct(s, self, buffer, size);
-    }
-    if (count > 0)
+    if (ahead == 0)
+        return read_direct(s, *ret_self, buffer, size);
+    if (ahead > size)
+        ahead = size;
+    memcpy(buffer, s->in.data + s->in.start, ahead);
+    s->in.start += ahead;
+    return (ssize_t)ahead;
+}
+
+ssize_t evert_read_into(evert_stream *s, void *buffer, size_t size)
+{
+    struct evert__task *self;
+    ssize_t count = read_some_into(s, &self, buffer, size);
+    if (count >= 0)
         evert__completed(self);
     return count;
+}
+
+static int read_counted(evert_stream *s, struct evert__task **ret_self, evert_bytes *ret,
+                        size_t size)
+{
+    int rc = begin(s, ret_self, size > 0);
+    while (rc == 0 && evert__input_size(&s->in) < size)
+        rc = more(s, *ret_self, size < AT_LEAST ? AT_LEAST : size);
+    if (rc < 0)
+        return give_incomplete(s, rc, ret);
+    *ret = give(s, size);
+    return 0;
 }
 
 int evert_read_exactly(evert_stream *s, evert_bytes *ret, size_t size)
 {
     struct evert__task *self;
-    int rc = begin(s, &self);
-    while (rc == 0 && evert__input_size(&s->in) < size)
-        rc = more(s, self, size < AT_LEAST ? AT_LEAST : size);
-    if (rc < 0)
-        return give_incomplete(s, rc, ret);
-    *ret = give(s, size);
-    evert__completed(self);
-    return 0;
+    int rc = read_counted(s, &self, ret, size);
+    if (rc == 0)
+        evert__completed(self);
+    return rc;
 }
 
 /* Fills the caller's memory; what was got is in *got, also on failure. */
@@ -251,7 +286,7 @@ static int fill_exactly(evert_stream *s, struct evert__task *self, char *buffer,
         if (count > 0)
             *got += (size_t)count;
         else if (count == 0)
-            return at_end(s);
+            return EVERT_EOF;
         else if (count != -EAGAIN)
             return (int)count;
         else {
@@ -267,8 +302,7 @@ static int fill_exactly(evert_stream *s, struct evert__task *self, char *buffer,
  * A large counted read, straight to the caller's memory. A buffer for all of it stands by (memory
  * that nobody touches costs nothing), so that what came is put back if the read fails.
  */
-static ssize_t read_exactly_direct(evert_stream *s, struct evert__task *self, char *buffer,
-                                   size_t size)
+static int read_counted_direct(evert_stream *s, struct evert__task *self, char *buffer, size_t size)
 {
     int rc = evert__input_reserve(s, size);
     if (rc < 0)
@@ -279,34 +313,40 @@ static ssize_t read_exactly_direct(evert_stream *s, struct evert__task *self, ch
     memcpy(buffer, s->in.data + s->in.start, got);
     size_t from_buffer = got;
     s->in.start += got;
+    evert__connection_hold(s);
     rc = fill_exactly(s, self, buffer, size, &got);
-    if (rc == EVERT_ECLOSED)
-        return rc;
-    if (rc < 0 && s->at_end && got > 0) {
-        rc = EVERT_EINCOMPLETE;
-    } else if (rc < 0) {
+    if (rc == EVERT_EOF) {
+        rc = got > 0 ? EVERT_EINCOMPLETE : at_end(s, EVERT_EOF);
+    } else if (rc < 0 && s->closing == EVERT__OPEN) {
         s->in.start -= from_buffer;
         memcpy(s->in.data + s->in.start, buffer, got);
         s->in.end = s->in.start + got;
     }
-    if (rc == 0)
-        evert__completed(self);
-    return rc < 0 ? rc : (ssize_t)size;
+    evert__connection_release(s);
+    return rc;
 }
 
 ssize_t evert_read_exactly_into(evert_stream *s, void *buffer, size_t size)
 {
     struct evert__task *self;
     evert_bytes bytes;
+    int rc;
 
     if (size >= AT_MOST) {
-        int rc = begin(s, &self);
-        return rc < 0 ? rc : read_exactly_direct(s, self, buffer, size);
+        rc = begin(s, &self, true);
+        if (rc == 0)
+            rc = read_counted_direct(s, self, buffer, size);
+        else if (rc == EVERT_EOF)
+            rc = at_end(s, rc);
+    } else {
+        rc = read_counted(s, &self, &bytes, size);
+        if (rc == 0 || rc == EVERT_EINCOMPLETE)
+            memcpy(buffer, bytes.data, bytes.size);
     }
-    int rc = evert_read_exactly(s, &bytes, size);
-    if (rc == 0 || rc == EVERT_EINCOMPLETE)
-        memcpy(buffer, bytes.data, bytes.size);
-    return rc < 0 ? rc : (ssize_t)size;
+    if (rc < 0)
+        return rc;
+    evert__completed(self);
+    return (ssize_t)size;
 }
 
 /* Up to a separator, or EVERT_ELIMIT as soon as it cannot come within the limit. */
@@ -334,29 +374,41 @@ static int read_to(evert_stream *s, struct evert__task *self, evert_bytes separa
     }
 }
 
+static int read_line(evert_stream *s, struct evert__task **ret_self, evert_bytes *ret)
+{
+    int rc = begin(s, ret_self, true);
+    if (rc < 0)
+        return give_incomplete(s, rc, ret);
+    rc = read_to(s, *ret_self, line_end, ret);
+    if (rc == EVERT_ELIMIT)
+        s->dropping = true;
+    return rc;
+}
+
 int evert_read_line(evert_stream *s, evert_bytes *ret)
 {
     struct evert__task *self;
-    int rc = begin(s, &self);
-    if (rc < 0)
-        return rc;
-    rc = read_to(s, self, line_end, ret);
-    if (rc == EVERT_ELIMIT)
-        s->dropping = true;
+    int rc = read_line(s, &self, ret);
     if (rc == 0)
         evert__completed(self);
     return rc;
 }
 
+static int read_until(evert_stream *s, struct evert__task **ret_self, evert_bytes *ret,
+                      const char *separator)
+{
+    if (*separator == '\0')
+        return -EINVAL;
+    int rc = begin(s, ret_self, true);
+    if (rc < 0)
+        return give_incomplete(s, rc, ret);
+    return read_to(s, *ret_self, evert_bytes_of(separator), ret);
+}
+
 int evert_read_until(evert_stream *s, evert_bytes *ret, const char *separator)
 {
     struct evert__task *self;
-    if (*separator == '\0')
-        return -EINVAL;
-    int rc = begin(s, &self);
-    if (rc < 0)
-        return rc;
-    rc = read_to(s, self, evert_bytes_of(separator), ret);
+    int rc = read_until(s, &self, ret, separator);
     if (rc == 0)
         evert__completed(self);
     return rc;
@@ -380,14 +432,22 @@ static ssize_t copy_out(int rc, evert_bytes bytes, char *buffer, size_t size)
 
 ssize_t evert_read_line_into(evert_stream *s, char *buffer, size_t size)
 {
+    struct evert__task *self;
     evert_bytes bytes = {"", 0};
-    int rc = evert_read_line(s, &bytes);
-    return copy_out(rc, bytes, buffer, size);
+    int rc = read_line(s, &self, &bytes);
+    ssize_t length = copy_out(rc, bytes, buffer, size);
+    if (rc == 0)
+        evert__completed(self);
+    return length;
 }
 
 ssize_t evert_read_until_into(evert_stream *s, char *buffer, size_t size, const char *separator)
 {
+    struct evert__task *self;
     evert_bytes bytes = {"", 0};
-    int rc = evert_read_until(s, &bytes, separator);
-    return copy_out(rc, bytes, buffer, size);
+    int rc = read_until(s, &self, &bytes, separator);
+    ssize_t length = copy_out(rc, bytes, buffer, size);
+    if (rc == 0)
+        evert__completed(self);
+    return length;
 }

@@ -113,6 +113,7 @@ static ssize_t send_large(evert_stream *s, struct evert__task *self, const char 
 static int write_large(evert_stream *s, struct evert__task *self, const char *data, size_t size)
 {
     size_t sent = 0;
+    evert__connection_hold(s);
     int rc = await_sent(s, self, 0);
     while (rc == 0 && sent < size) {
         ssize_t count = send_large(s, self, data + sent, size - sent);
@@ -120,9 +121,12 @@ static int write_large(evert_stream *s, struct evert__task *self, const char *da
             sent += (size_t)count;
         else
             rc = (int)count;
+        if (rc == 0 && sent < size && evert__task_cancelled(self))
+            rc = -ECANCELED; /* a cancel came that could not end the send */
     }
-    if (rc == -ECANCELED && sent > 0)
+    if (rc == -ECANCELED && sent > 0 && s->closing == EVERT__OPEN)
         evert__output_break(s, rc); /* half a message is worse than none */
+    evert__connection_release(s);
     return rc;
 }
 
@@ -140,9 +144,11 @@ static int write_small(evert_stream *s, struct evert__task *self, const void *da
         evert__output_later(s);
         return 0;
     }
+    evert__connection_hold(s);
     rc = await_sent(s, self, 0);
-    if (rc == -ECANCELED)
+    if (rc == -ECANCELED && s->closing == EVERT__OPEN)
         evert__output_break(s, rc); /* it was taken, and perhaps sent in part */
+    evert__connection_release(s);
     return rc;
 }
 

@@ -49,8 +49,8 @@ static void test_text_without_conversions(void **state)
 
 static void test_strings(void **state)
 {
-    static const char *const formats[] = {"%s",   "<%s>",   "%10s",  "%-10s|", "%.2s",  "%.0s|",
-                                          "%.s|", "%10.3s", "%-5.1s|", "%1s",  "%.100s", "%300s"};
+    static const char *const formats[] = {"%s",   "<%s>",   "%10s",    "%-10s|", "%.2s",   "%.0s|",
+                                          "%.s|", "%10.3s", "%-5.1s|", "%1s",    "%.100s", "%300s"};
     static const char *const texts[] = {"", "a", "abc", "a rather longer text"};
     (void)state;
     for (size_t f = 0; f < sizeof(formats) / sizeof(formats[0]); f++) {
@@ -160,9 +160,9 @@ static void put_flags(char *at, unsigned flags)
 
 static void test_numbers_with_each_flag_and_length(void **state)
 {
-    static const uint64_t numbers[] = {0,         1,         42,         127,        128,
-                                       255,       256,       INT16_MAX,  UINT16_MAX, INT32_MAX,
-                                       1U << 31,  UINT32_MAX, INT64_MAX, 1ULL << 63, UINT64_MAX};
+    static const uint64_t numbers[] = {0,        1,          42,        127,        128,
+                                       255,      256,        INT16_MAX, UINT16_MAX, INT32_MAX,
+                                       1U << 31, UINT32_MAX, INT64_MAX, 1ULL << 63, UINT64_MAX};
     static const char *const sizes[] = {"", "1", "8", "40", ".", ".0", ".1", ".7", "12.5", "3.30"};
     char flags[8], format[40];
     (void)state;
@@ -195,10 +195,9 @@ static void test_numbers_at_random(void **state)
             snprintf(width, sizeof(width), "%u", 1 + random_below(&random, 60));
         if (random_below(&random, 2))
             snprintf(precision, sizeof(precision), ".%u", random_below(&random, 60));
-        snprintf(format, sizeof(format), "<%%%s%s%s%s%c>", flags, width, precision,
-                 lengths[length], "diuxXo"[random_below(&random, 6)]);
-        wrong = number_differs(format, length,
-                               random_next(&random) >> random_below(&random, 64));
+        snprintf(format, sizeof(format), "<%%%s%s%s%s%c>", flags, width, precision, lengths[length],
+                 "diuxXo"[random_below(&random, 6)]);
+        wrong = number_differs(format, length, random_next(&random) >> random_below(&random, 64));
     }
     assert_held(wrong, seed);
 }
@@ -280,8 +279,8 @@ static void test_failing_sink_ends_it_with_its_code(void **state)
 
 static void test_unknown_conversion_is_an_error(void **state)
 {
-    static const char *const formats[] = {"%f", "%e",  "%g",  "%a", "%Lf", "%n",  "%m", "%ls",
-                                          "%lc", "%y", "%",   "%5", "%-",  "%.",  "%l", "%hhs",
+    static const char *const formats[] = {"%f",  "%e", "%g",  "%a", "%Lf", "%n",   "%m", "%ls",
+                                          "%lc", "%y", "%",   "%5", "%-",  "%.",   "%l", "%hhs",
                                           "%k",  "%q", "%\n", "%!", "%F",  "%5.2f"};
     (void)state;
     for (size_t i = 0; i < sizeof(formats) / sizeof(formats[0]); i++) {

@@ -172,10 +172,9 @@ static int first_of(const struct model *m)
 {
     int first = -1;
     for (int i = 0; i < NODES; i++) {
-        if (m->items[i].in &&
-            (first < 0 || m->items[i].when < m->items[first].when ||
-             (m->items[i].when == m->items[first].when &&
-              m->items[i].order < m->items[first].order)))
+        if (m->items[i].in && (first < 0 || m->items[i].when < m->items[first].when ||
+                               (m->items[i].when == m->items[first].when &&
+                                m->items[i].order < m->items[first].order)))
             first = i;
     }
     return first;

@@ -163,10 +163,10 @@ static void test_hook_answers_each_call(void **state)
 static void test_calls_begin_again_after_EINTR(void **state)
 {
     static const enum evert__sys_call calls[] = {
-        EVERT__SYS_RECV,        EVERT__SYS_SEND,    EVERT__SYS_ACCEPT,     EVERT__SYS_SOCKET,
-        EVERT__SYS_BIND,        EVERT__SYS_LISTEN,  EVERT__SYS_SHUTDOWN,   EVERT__SYS_SETSOCKOPT,
-        EVERT__SYS_GETSOCKOPT,  EVERT__SYS_OPEN,    EVERT__SYS_READ,       EVERT__SYS_WRITE,
-        EVERT__SYS_GETSOCKNAME, EVERT__SYS_STAT,    EVERT__SYS_GETPEERNAME, EVERT__SYS_UNLINK,
+        EVERT__SYS_RECV,        EVERT__SYS_SEND,   EVERT__SYS_ACCEPT,      EVERT__SYS_SOCKET,
+        EVERT__SYS_BIND,        EVERT__SYS_LISTEN, EVERT__SYS_SHUTDOWN,    EVERT__SYS_SETSOCKOPT,
+        EVERT__SYS_GETSOCKOPT,  EVERT__SYS_OPEN,   EVERT__SYS_READ,        EVERT__SYS_WRITE,
+        EVERT__SYS_GETSOCKNAME, EVERT__SYS_STAT,   EVERT__SYS_GETPEERNAME, EVERT__SYS_UNLINK,
         EVERT__SYS_EPOLL_CTL,
     };
     (void)state;
@@ -301,8 +301,8 @@ static evert_time clock_now(void)
 /* P2: a wait for part of a millisecond is not cut to none. */
 static void test_waits_are_never_short(void **state)
 {
-    static const evert_time spans[] = {1, 999, 1000, 700000, EVERT_MILLISECOND + 1,
-                                       2 * EVERT_MILLISECOND};
+    static const evert_time spans[] = {
+        1, 999, 1000, 700000, EVERT_MILLISECOND + 1, 2 * EVERT_MILLISECOND};
     int epoll = evert__sys_epoll_create();
     struct epoll_event event;
     (void)state;

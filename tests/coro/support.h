@@ -230,12 +230,14 @@ static inline void check_no_tasks(const evert_loop *loop)
 }
 
 /* Runs fn(arg) as the main task of a loop made for it; returns its result. */
-static inline int in_task(evert_fn *fn, void *arg)
+#define in_task(fn, arg) in_task_at((fn), (arg), #fn, EVERT_PLACE)
+
+static inline int in_task_at(evert_fn *fn, void *arg, const char *name, const char *place)
 {
     evert_loop *loop;
     evert_coro *coro;
     check_rc(evert_loop_new(&loop), 0);
-    check_rc(evert_coro_new(&coro, fn, arg), 0);
+    check_rc(evert_coro_new_at(&coro, fn, arg, name, place), 0);
     int rc = evert_loop_run_until_complete(loop, coro);
     check_no_tasks(loop);
     evert_loop_free(loop);

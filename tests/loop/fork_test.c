@@ -252,7 +252,7 @@ static void free_receiver(struct evert__fd *fd)
  * P9, F34: the kernel keeps a registration for as long as anybody has the descriptor, so the
  * child's copy must not bring events for what the parent closed and freed.
  */
-static void test_childs_copies_bring_no_events_for_what_the_parent_closed(void **state)
+static void test_childs_copies_bring_no_events_to_the_parent(void **state)
 {
     struct receiver *r = malloc(sizeof(*r));
     int fds[2];
@@ -376,7 +376,7 @@ int main(void)
         LOOP_CASE(test_child_made_in_a_callback_may_run_a_new_loop),
         LOOP_CASE(test_run_ends_in_a_child_that_returns_into_it),
         LOOP_CASE(test_child_that_closes_disturbs_no_registration),
-        LOOP_CASE(test_childs_copies_bring_no_events_for_what_the_parent_closed),
+        LOOP_CASE(test_childs_copies_bring_no_events_to_the_parent),
         LOOP_CASE(test_signals_watched_in_the_child_are_not_told_to_the_parent),
         LOOP_CASE(test_parent_serves_on_whatever_its_child_does),
     };

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "support.h"
 
+#include <stdio.h>
+
 /* ---- P1: the turn ---- */
 
 static struct {
@@ -69,8 +71,8 @@ static void test_calls_run_in_the_order_of_the_asking(void **state)
     evert_handle handles[26] = {0};
     (void)state;
     for (int i = 0; i < 26; i++) /* with and without a handle, all the same */
-        assert_int_equal(
-            evert_loop_call_soon(loop, i % 2 ? &handles[i] : NULL, note, &letters[i]), 0);
+        assert_int_equal(evert_loop_call_soon(loop, i % 2 ? &handles[i] : NULL, note, &letters[i]),
+                         0);
     turn(0);
     assert_string_equal(record, letters);
 }
@@ -86,7 +88,7 @@ static void stop_when_read(struct evert__source *source)
 }
 
 /* P1, BR-013, C12: the same with a timer for now and with a call, each for ever. */
-static void test_endless_calls_and_timers_keep_nobody_from_the_descriptors(void **state)
+static void test_endless_calls_starve_no_descriptor(void **state)
 {
     evert_handle handle = {0};
     struct receiver r;
@@ -184,7 +186,7 @@ static void test_what_the_last_turn_added_waits_for_the_next_run(void **state)
 }
 
 /* P3 */
-static void test_stop_before_the_run_ends_it_after_one_turn_without_waiting(void **state)
+static void test_stop_before_the_run_ends_it_after_one_turn(void **state)
 {
     (void)state;
     evert_loop_stop(loop);
@@ -274,7 +276,7 @@ static void test_free_forgets_calls_that_were_not_made(void **state)
 }
 
 /* P3: the handle is its owner's, and may outlive the loop. */
-static void test_handle_may_be_cancelled_and_used_again_after_the_loop_is_gone(void **state)
+static void test_handle_outlives_the_loop(void **state)
 {
     evert_handle handles[3] = {0};
     evert_loop *other;
@@ -368,6 +370,8 @@ static void test_no_descriptors_for_a_loop_is_an_error(void **state)
     for (size_t i = 0; i < COUNT_OF(calls); i++) {
         if (calls[i] != EVERT__SYS_EVENTFD && strcmp(loop->backend->name, "poll") == 0)
             continue;
+        if (calls[i] == EVERT__SYS_EPOLL_CTL && loop->adverse != NULL)
+            continue; /* may be made later, in a turn */
         failing = calls[i];
         limit_memory(1000);
         evert__sys_hook = fail_one;
@@ -404,8 +408,7 @@ static void test_freeing_a_loop_that_runs_is_misuse(void **state)
     if (child == 0) {
         signal(SIGABRT, SIG_DFL);
         loop = NULL; /* the parent's; the child makes its own */
-        if (evert_loop_new(&loop) == 0 &&
-            evert_loop_call_soon(loop, NULL, free_self, &freed) == 0)
+        if (evert_loop_new(&loop) == 0 && evert_loop_call_soon(loop, NULL, free_self, &freed) == 0)
             (void)!evert_loop_turn(loop, 0);
         _exit(0);
     }
@@ -452,6 +455,56 @@ static void test_what_was_written_is_flushed_at_the_end_of_the_turn(void **state
     assert_int_equal(flushed, 1);
 }
 
+/* Written or closed outside of a turn: the next one sees to it, and does not sleep first. */
+static void test_what_was_written_outside_of_a_turn_does_not_wait(void **state)
+{
+    (void)state;
+    turns(20);
+    flushed = 0;
+    evert__list_append(&loop->flush, &to_flush.link);
+    evert_time before = evert__clock();
+    turn(PATIENCE);
+    assert_int_equal(flushed, 1);
+    assert_true(evert__clock() - before < PATIENCE / 2);
+}
+
+static void note_closed(struct evert__fd *fd)
+{
+    assert_int_equal(fd->number, -1);
+    note("c");
+}
+
+static void test_what_was_closed_outside_of_a_turn_does_not_wait(void **state)
+{
+    struct evert__fd fd;
+    int fds[2];
+    (void)state;
+    turns(20);
+    unix_pair(fds);
+    evert__fd_init(&fd, loop, fds[0]);
+    evert__fd_close(&fd, note_closed);
+    evert_time before = evert__clock();
+    turn(PATIENCE);
+    assert_string_equal(record, "c");
+    assert_true(evert__clock() - before < PATIENCE / 2);
+    close(fds[1]);
+}
+
+static void test_freeing_the_loop_tells_the_closed(void **state)
+{
+    struct evert__fd fd;
+    evert_loop *other;
+    int fds[2];
+    (void)state;
+    assert_int_equal(evert_loop_new(&other), 0);
+    unix_pair(fds);
+    evert__fd_init(&fd, other, fds[0]);
+    evert__fd_close(&fd, note_closed);
+    evert_loop_free(other);
+    assert_string_equal(record, "c");
+    close(fds[1]);
+}
+
 static void push_twice(struct evert__ready *ready)
 {
     (void)ready;
@@ -478,25 +531,28 @@ int main(void)
         CHAIN_CASE(test_timer_set_for_now_in_a_turn_runs_in_the_next),
         RECORD_CASE(test_due_timers_join_the_queue_behind_earlier_calls),
         RECORD_CASE(test_calls_run_in_the_order_of_the_asking),
-        CHAIN_CASE(test_endless_calls_and_timers_keep_nobody_from_the_descriptors),
+        CHAIN_CASE(test_endless_calls_starve_no_descriptor),
         LOOP_CASE(test_turn_waits_until_its_deadline),
         LOOP_CASE(test_turn_with_a_deadline_in_the_past_does_not_wait),
         LOOP_CASE(test_time_stands_still_in_a_turn),
         RECORD_CASE(test_stop_finishes_the_turn),
         RECORD_CASE(test_what_the_last_turn_added_waits_for_the_next_run),
-        RECORD_CASE(test_stop_before_the_run_ends_it_after_one_turn_without_waiting),
+        RECORD_CASE(test_stop_before_the_run_ends_it_after_one_turn),
         LOOP_CASE(test_loop_runs_again_after_a_stop),
         RECORD_CASE(test_no_loop_runs_inside_a_loop),
         LOOP_CASE(test_current_is_the_loop_that_runs),
         LOOP_CASE(test_free_of_null_is_fine),
         RECORD_CASE(test_free_forgets_calls_that_were_not_made),
-        RECORD_CASE(test_handle_may_be_cancelled_and_used_again_after_the_loop_is_gone),
+        RECORD_CASE(test_handle_outlives_the_loop),
         LOOP_CASE(test_freeing_gives_the_descriptors_back),
         LOOP_CASE(test_unknown_back_end_is_an_error),
         LOOP_CASE(test_no_memory_for_a_loop_is_ENOMEM),
         LOOP_CASE(test_no_descriptors_for_a_loop_is_an_error),
         LOOP_CASE(test_freeing_a_loop_that_runs_is_misuse),
         LOOP_CASE(test_what_was_written_is_flushed_at_the_end_of_the_turn),
+        LOOP_CASE(test_what_was_written_outside_of_a_turn_does_not_wait),
+        RECORD_CASE(test_what_was_closed_outside_of_a_turn_does_not_wait),
+        RECORD_CASE(test_freeing_the_loop_tells_the_closed),
         RECORD_CASE(test_pushing_what_is_on_the_queue_has_no_effect),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -187,6 +187,17 @@ static void test_last_watch_of_a_loop_counts(void **state)
     assert_ptr_equal(handler_of(SIGUSR1), own_handler);
 }
 
+/* P5: one that came just before the change is told to the new watch. */
+static void test_signal_that_waits_is_told_to_the_new_watch(void **state)
+{
+    (void)state;
+    assert_int_equal(evert_loop_watch_signal(loop, SIGUSR1, note, "a"), 0);
+    raise(SIGUSR1);
+    assert_int_equal(evert_loop_watch_signal(loop, SIGUSR1, note, "b"), 0);
+    turns(20);
+    assert_string_equal(record, "b");
+}
+
 /* P5: "the loop that asks last gets it". */
 static void test_last_loop_that_asks_gets_the_signal(void **state)
 {
@@ -271,10 +282,9 @@ static void tell_once(struct evert__ready *ready)
 }
 
 /* P9: the second one has its default action. */
-static void test_watch_for_once_leaves_the_next_signal_its_default_action(void **state)
+static void test_watch_for_once_lets_the_next_signal_through(void **state)
 {
-    struct evert__signal_watch watch = {
-        .ready.run = tell_once, .number = SIGUSR1, .once = true};
+    struct evert__signal_watch watch = {.ready.run = tell_once, .number = SIGUSR1, .once = true};
     (void)state;
     once_told = 0;
     set_own_handler(SIGUSR1);
@@ -362,8 +372,8 @@ static void test_signals_at_any_moment_lose_no_bytes_and_no_timers(void **state)
     set_own_handler(SIGUSR2);
     assert_int_equal(evert_loop_watch_signal(loop, SIGUSR1, tell, loop), 0);
     for (int i = 0; i < 50; i++)
-        assert_int_equal(
-            evert_loop_call_at(loop, NULL, evert_after(i * 100000), count_up, &fired), 0);
+        assert_int_equal(evert_loop_call_at(loop, NULL, evert_after(i * 100000), count_up, &fired),
+                         0);
     storm.loop_thread = pthread_self();
     storm.write_end = fds[1];
     assert_int_equal(pthread_create(&thread, NULL, send_signals_and_bytes, NULL), 0);
@@ -438,12 +448,13 @@ int main(void)
         CASE(test_unwatched_signal_that_waits_is_not_told),
         CASE(test_callback_may_unwatch_its_own_signal),
         CASE(test_last_watch_of_a_loop_counts),
+        CASE(test_signal_that_waits_is_told_to_the_new_watch),
         CASE(test_last_loop_that_asks_gets_the_signal),
         CASE(test_numbers_that_cannot_be_watched_are_errors),
         CASE(test_real_time_signals_can_be_watched),
         CASE(test_no_memory_for_a_watch_leaves_the_old_one),
         CASE(test_handler_leaves_errno_alone),
-        CASE(test_watch_for_once_leaves_the_next_signal_its_default_action),
+        CASE(test_watch_for_once_lets_the_next_signal_through),
         CASE(test_public_unwatch_leaves_the_librarys_own_watch),
         CASE(test_interrupted_wait_is_a_turn_in_which_nothing_came),
         CASE(test_signals_at_any_moment_lose_no_bytes_and_no_timers),

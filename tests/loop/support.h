@@ -218,13 +218,26 @@ struct receiver {
     size_t piece; /* asks for this many bytes at a time */
     char data[4096];
     size_t size;
-    int told;  /* how often the source told */
-    int ended; /* 1 after the end or an error */
+    char (*expected)(size_t place); /* compares with this instead of keeping; counts in `size` */
+    int wrong;                      /* bytes that were not as expected */
+    int told;                       /* how often the source told */
+    int ended;                      /* 1 after the end or an error */
     int closed;
     ssize_t result; /* what the last take gave: 0 or an error, once ended */
 };
 
-/* Takes until there is nothing more for now; what is too much for the room is dropped. */
+static inline void receiver_keep(struct receiver *r, const char *data, size_t size)
+{
+    if (r->expected == NULL) {
+        assert_true(size <= sizeof(r->data) - r->size);
+        memcpy(r->data + r->size, data, size);
+    }
+    for (size_t i = 0; r->expected != NULL && i < size; i++)
+        r->wrong += data[i] != r->expected(r->size + i);
+    r->size += size;
+}
+
+/* Takes until there is nothing more for now. */
 static inline void receiver_take(struct receiver *r)
 {
     do {
@@ -239,10 +252,7 @@ static inline void receiver_take(struct receiver *r)
                 return;
             }
             assert_true((size_t)count <= r->piece);
-            size_t room = sizeof(r->data) - r->size;
-            size_t part = (size_t)count < room ? (size_t)count : room;
-            memcpy(r->data + r->size, buffer, part);
-            r->size += part;
+            receiver_keep(r, buffer, (size_t)count);
         }
     } while (evert__source_arm(&r->source));
 }

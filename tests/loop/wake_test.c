@@ -39,9 +39,8 @@ static bool note_waiting(enum evert__sys_call call, const void *site, size_t *si
 
 static void wait_until_it_sleeps(void)
 {
-    int least = atomic_load(&waiting) + 1;
     struct timespec moment = {.tv_nsec = 1000000};
-    while (atomic_load(&waiting) < least)
+    while (atomic_load(&waiting) == 0)
         nanosleep(&moment, NULL);
     nanosleep(&moment, NULL);
 }
@@ -68,7 +67,7 @@ static void test_call_from_another_thread_wakes_the_loop(void **state)
 {
     evert_time asked_at = 0;
     (void)state;
-    atomic_store(&waiting, -1); /* adverse looks once more before it sleeps */
+    atomic_store(&waiting, 0);
     evert__sys_hook = note_waiting;
     pthread_t thread = start(post_one, &asked_at);
     assert_int_equal(evert_loop_run(loop), 0);
@@ -88,7 +87,7 @@ static void *stop_it(void *arg)
 static void test_stop_from_another_thread_ends_the_run(void **state)
 {
     (void)state;
-    atomic_store(&waiting, -1);
+    atomic_store(&waiting, 0);
     evert__sys_hook = note_waiting;
     pthread_t thread = start(stop_it, NULL);
     assert_int_equal(evert_loop_run(loop), 0);
@@ -213,8 +212,10 @@ static void pong_here(void *arg);
 
 static void pong_there(void *arg)
 {
+    bool last = --pong.left == 0; /* from now on it is the other side's */
     (void)arg;
-    if (evert_loop_call_threadsafe(loop, pong_here, NULL) < 0 || --pong.left == 0)
+    assert_int_equal(evert_loop_call_threadsafe(loop, pong_here, NULL), 0);
+    if (last)
         evert_loop_stop(pong.other);
 }
 

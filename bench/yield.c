@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the smallest things cost, each round measuring all of them in turn:
+ *
+ *     yield [ROUNDS]
+ *
+ *   bare    to another stack and back, by nothing but the assembly that it takes: the floor
+ *   pair    evert_yield() in a task, away and back, while there are two of them
+ *   crowd   the same while there are a thousand, who share the cost of a turn of the loop
+ *   spawn   a task started and waited for: a thousand in a scope, on stacks that are warm
+ *   timer   a timer set and cancelled, while a thousand others wait
+ *
+ * The result is one line of JSON: the nanoseconds of each round.
+ */
+#include <evert/evert.h>
+
+#include <err.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+    MOST_ROUNDS = 99,
+    CROWD = 1000,
+    BATCHES = 201, /* of spawned tasks; the median is what counts, so that no trimming is in it */
+    SWITCHES = 4 * 1000 * 1000,
+    YIELDS = 100 * 1000,
+    CROWD_YIELDS = 500,
+    TIMERS = 1000 * 1000,
+};
+
+/* The clock afresh; evert_now() is that of the turn. */
+static double now(void)
+{
+    return (double)evert_after(0);
+}
+
+/*
+ * The bare switch: `from` is where the stack pointer is left, `to` the one to go on with. It knows
+ * nothing of the library's own, so that this stays what it is when that one changes.
+ */
+#if defined(__x86_64__)
+#define HAS_BARE 1
+enum { FRAME = 7, FRAME_RETURN = 6 };
+__asm__(".text\n"
+        ".balign 16\n"
+        "bare_switch:\n"
+        "    pushq %rbp\n"
+        "    pushq %rbx\n"
+        "    pushq %r12\n"
+        "    pushq %r13\n"
+        "    pushq %r14\n"
+        "    pushq %r15\n"
+        "    movq %rsp, (%rdi)\n"
+        "    movq %rsi, %rsp\n"
+        "    popq %r15\n"
+        "    popq %r14\n"
+        "    popq %r13\n"
+        "    popq %r12\n"
+        "    popq %rbx\n"
+        "    popq %rbp\n"
+        "    popq %rcx\n"
+        "    jmpq *%rcx\n");
+#elif defined(__aarch64__)
+#define HAS_BARE 1
+enum { FRAME = 20, FRAME_RETURN = 11 };
+__asm__(".text\n"
+        ".balign 16\n"
+        "bare_switch:\n"
+        "    sub sp, sp, #160\n"
+        "    stp x19, x20, [sp]\n"
+        "    stp x21, x22, [sp, #16]\n"
+        "    stp x23, x24, [sp, #32]\n"
+        "    stp x25, x26, [sp, #48]\n"
+        "    stp x27, x28, [sp, #64]\n"
+        "    stp x29, x30, [sp, #80]\n"
+        "    stp d8, d9, [sp, #96]\n"
+        "    stp d10, d11, [sp, #112]\n"
+        "    stp d12, d13, [sp, #128]\n"
+        "    stp d14, d15, [sp, #144]\n"
+        "    mov x9, sp\n"
+        "    str x9, [x0]\n"
+        "    mov sp, x1\n"
+        "    ldp x19, x20, [sp]\n"
+        "    ldp x21, x22, [sp, #16]\n"
+        "    ldp x23, x24, [sp, #32]\n"
+        "    ldp x25, x26, [sp, #48]\n"
+        "    ldp x27, x28, [sp, #64]\n"
+        "    ldp x29, x9, [sp, #80]\n"
+        "    ldp d8, d9, [sp, #96]\n"
+        "    ldp d10, d11, [sp, #112]\n"
+        "    ldp d12, d13, [sp, #128]\n"
+        "    ldp d14, d15, [sp, #144]\n"
+        "    add sp, sp, #160\n"
+        "    br x9\n");
+#endif
+
+#ifdef HAS_BARE
+extern void bare_switch(void **from, void *to) __attribute__((visibility("hidden")));
+
+static void *here, *there;
+
+static void switch_back_for_ever(void)
+{
+    for (;;)
+        bare_switch(&there, here);
+}
+
+static double measure_bare(void)
+{
+    static uintptr_t stack[2048] __attribute__((aligned(16)));
+    /* On x86-64 a function begins with the stack 8 below a multiple of 16, as after a call. */
+    uintptr_t *frame = stack + 2048 - 2 - FRAME + (FRAME % 2);
+    double began;
+
+    frame[FRAME_RETURN] = (uintptr_t)switch_back_for_ever;
+    there = frame;
+    bare_switch(&here, there);
+    began = now();
+    for (int i = 0; i < SWITCHES; i++)
+        bare_switch(&here, there);
+    return (now() - began) / SWITCHES;
+}
+#endif
+
+static void check(int rc, const char *what)
+{
+    if (rc < 0)
+        errx(1, "%s: %s", what, evert_strerror(rc));
+}
+
+static int yield_often(void *times)
+{
+    int rc = 0;
+
+    for (int i = *(int *)times; rc == 0 && i > 0; i--)
+        rc = evert_yield();
+    return rc;
+}
+
+/* For each yield; the tasks' starting is in it, and nothing beside so many yields. */
+static double yield_in(int tasks, int times)
+{
+    double began = now();
+    evert_scope s;
+
+    evert_scope_enter(&s, EVERT_NEVER);
+    for (int i = 0; i < tasks; i++)
+        check(evert_spawn(&s, yield_often, &times), "spawn");
+    check(evert_scope_leave(&s, 0), "yield");
+    return (now() - began) / ((double)tasks * times);
+}
+
+static double measure_pair(void)
+{
+    return yield_in(2, YIELDS);
+}
+
+static double measure_crowd(void)
+{
+    return yield_in(CROWD, CROWD_YIELDS);
+}
+
+static int nothing(void *unused)
+{
+    (void)unused;
+    return 0;
+}
+
+static double spawn_crowd(void)
+{
+    double began = now();
+    evert_scope s;
+
+    evert_scope_enter(&s, EVERT_NEVER);
+    for (int i = 0; i < CROWD; i++)
+        check(evert_spawn(&s, nothing, NULL), "spawn");
+    check(evert_scope_leave(&s, 0), "leave");
+    return (now() - began) / CROWD;
+}
+
+static int compare(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+
+    return (x > y) - (x < y);
+}
+
+static double measure_spawn(void)
+{
+    double batches[BATCHES];
+
+    spawn_crowd(); /* warms the stacks */
+    for (int i = 0; i < BATCHES; i++)
+        batches[i] = spawn_crowd();
+    qsort(batches, BATCHES, sizeof(batches[0]), compare);
+    return batches[BATCHES / 2];
+}
+
+static void never_called(void *unused)
+{
+    (void)unused;
+}
+
+static double measure_timer(void)
+{
+    static evert_handle others[CROWD];
+    evert_loop *loop = evert_loop_current();
+    evert_time start = evert_after(3600 * EVERT_SECOND);
+    evert_handle handle = {{0}};
+    double began, ended;
+
+    for (int i = 0; i < CROWD; i++)
+        check(evert_loop_call_at(loop, &others[i], start + i * EVERT_SECOND, never_called, NULL),
+              "call_at");
+    began = now();
+    for (int i = 0; i < TIMERS; i++) {
+        /* Anywhere among the others: 617 and CROWD share no factor. */
+        evert_time when = start + (evert_time)i * 617 % CROWD * EVERT_SECOND;
+        check(evert_loop_call_at(loop, &handle, when, never_called, NULL), "call_at");
+        evert_handle_cancel(&handle);
+    }
+    ended = now();
+    for (int i = 0; i < CROWD; i++)
+        evert_handle_cancel(&others[i]);
+    return (ended - began) / TIMERS;
+}
+
+static struct row {
+    const char *name;
+    double (*measure)(void);
+    double rounds[MOST_ROUNDS];
+} rows[] = {
+#ifdef HAS_BARE
+    {"bare", measure_bare, {0}},
+#endif
+    {"pair", measure_pair, {0}},   {"crowd", measure_crowd, {0}},
+    {"spawn", measure_spawn, {0}}, {"timer", measure_timer, {0}},
+};
+
+enum { ROWS = sizeof(rows) / sizeof(rows[0]) };
+
+static void print_rows(int rounds)
+{
+    for (int i = 0; i < ROWS; i++) {
+        printf("%s\"%s\": [", i == 0 ? "{" : "], ", rows[i].name);
+        for (int round = 0; round < rounds; round++)
+            printf("%s%.2f", round == 0 ? "" : ", ", rows[i].rounds[round]);
+    }
+    puts("]}");
+}
+
+static int measure_all(void *arg)
+{
+    int rounds = *(int *)arg;
+
+    for (int i = 0; i < ROWS; i++)
+        rows[i].measure(); /* the first time is not like the others */
+    for (int round = 0; round < rounds; round++) {
+        for (int i = 0; i < ROWS; i++)
+            rows[i].rounds[round] = rows[i].measure();
+    }
+    print_rows(rounds);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    char *end = "";
+    long asked = argc > 1 ? strtol(argv[1], &end, 10) : 15;
+    int rounds = (int)asked;
+
+    if (*end != '\0' || asked < 1 || asked > MOST_ROUNDS)
+        errx(2, "ROUNDS are from 1 to %d", MOST_ROUNDS);
+    return evert_main(measure_all, &rounds);
+}
