@@ -33,7 +33,7 @@ static int run(void *arg)
     while (argv[2 + count] != NULL)
         count++;
     struct client *clients = calloc(count, sizeof(*clients));
-    if (count > 0 && clients == NULL)
+    if (clients == NULL)
         return -ENOMEM;
 
     evert_scope scope;
@@ -54,7 +54,7 @@ static int run(void *arg)
 
 int main(int argc, char **argv)
 {
-    if (argc < 2) {
+    if (argc < 3) {
         fprintf(stderr, "usage: %s ADDRESS NAME...\n", argv[0]);
         return 1;
     }

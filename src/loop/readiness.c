@@ -105,9 +105,8 @@ ssize_t evert__readiness_take(struct evert__source *source, void *buffer, size_t
     if (!fd->readable)
         return -EAGAIN;
     ssize_t count = take_once(source, buffer, size);
-    if (count == -EAGAIN)
-        fd->readable = false;
-    else if (fd->drained_by_short_read && !fd->ended && count > 0 && (size_t)count < size)
+    bool is_short = count > 0 && (size_t)count < size;
+    if (count == -EAGAIN || (is_short && fd->drained_by_short_read && !fd->ended))
         fd->readable = false;
     return count;
 }

@@ -39,7 +39,7 @@ static int connect_to(const char *address, struct evert__task *self, struct conn
 int evert_connect(evert_stream **ret, const char *address)
 {
     struct evert__task *self;
-    evert_stream *s;
+    evert_stream *s = NULL;
     int rc = evert__checkpoint(&self);
     if (rc == 0)
         rc = evert__connection_new(self->loop, &s);

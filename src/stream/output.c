@@ -114,7 +114,8 @@ void evert__output_fail(evert_stream *s, int error)
 
 void evert__output_break(evert_stream *s, int error)
 {
-    evert__output_drop(s);
+    if (!s->sending) /* else its chunks are the kernel's until it has ended */
+        evert__output_drop(s);
     evert__link_remove(&s->flush.link);
     evert__output_fail(s, error);
 }

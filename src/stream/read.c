@@ -45,8 +45,8 @@ static int await_input(evert_stream *s, struct evert__task *self)
     s->reader = NULL;
     if (reading.waiter.result < 0)
         rc = (int)reading.waiter.result;
-    else if (s->closing != EVERT__OPEN)
-        rc = EVERT_ECLOSED; /* and the stream may be gone when this returns */
+    else if (s->closing != EVERT__OPEN) /* and the stream may be gone when this returns */
+        rc = evert__task_cancelled(self) ? -ECANCELED : EVERT_ECLOSED;
     else
         evert__source_disarm(&s->source);
     evert__connection_release(s);
@@ -329,7 +329,7 @@ static int read_counted_direct(evert_stream *s, struct evert__task *self, char *
 ssize_t evert_read_exactly_into(evert_stream *s, void *buffer, size_t size)
 {
     struct evert__task *self;
-    evert_bytes bytes;
+    evert_bytes bytes = {"", 0};
     int rc;
 
     if (size >= AT_MOST) {

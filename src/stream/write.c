@@ -20,14 +20,15 @@ static bool stop_writing(struct evert__waiter *waiter)
 }
 
 /* What a call comes to that waited as this stream's writer. */
-static int after_waiting(evert_stream *s, const struct evert__waiter *waiter)
+static int after_waiting(evert_stream *s, const struct evert__task *self,
+                         const struct evert__waiter *waiter)
 {
     int rc = 0;
     s->writer = NULL;
     if (waiter->result < 0)
         rc = (int)waiter->result;
     else if (s->closing != EVERT__OPEN)
-        rc = EVERT_ECLOSED;
+        rc = evert__task_cancelled(self) ? -ECANCELED : EVERT_ECLOSED;
     else if (s->write_error < 0)
         rc = s->write_error;
     evert__connection_release(s);
@@ -48,7 +49,7 @@ static int await_sent(evert_stream *s, struct evert__task *self, size_t queued)
     s->writer_wants = queued;
     evert__connection_hold(s);
     evert__wait(self, &writing.waiter);
-    return after_waiting(s, &writing.waiter);
+    return after_waiting(s, self, &writing.waiter);
 }
 
 /* What each write begins with. */
@@ -106,7 +107,7 @@ static ssize_t send_large(evert_stream *s, struct evert__task *self, const char 
     evert__connection_hold(s);
     evert__wait(self, &large.waiter);
     ssize_t result = large.waiter.result == 0 ? s->send.result : large.waiter.result;
-    int rc = after_waiting(s, &large.waiter);
+    int rc = after_waiting(s, self, &large.waiter);
     return rc < 0 ? rc : result;
 }
 
@@ -164,18 +165,22 @@ static int fail(evert_stream *s, int rc)
     return rc;
 }
 
-static int write_any(evert_stream *s, const void *data, size_t size)
+/* Apart, so that the common case pays nothing for the frame that this needs. */
+__attribute__((noinline)) static int write_any(evert_stream *s, const void *data, size_t size)
 {
     struct evert__task *self;
     int rc = begin(s, &self);
+    evert__connection_hold(s); /* it may be closed while this waits */
     if (rc == 0 && size > EVERT_HIGH_WATER)
         rc = write_large(s, self, data, size);
     else if (rc == 0 && size > 0)
         rc = write_small(s, self, data, size);
     if (rc < 0)
-        return fail(s, rc);
-    evert__completed(self);
-    return 0;
+        rc = fail(s, rc);
+    evert__connection_release(s);
+    if (rc == 0)
+        evert__completed(self);
+    return rc;
 }
 
 /* The most common case, and nothing else: a few bytes behind others that wait to be sent. */
@@ -197,16 +202,6 @@ static inline bool write_behind(evert_stream *s, const void *data, size_t size)
 int evert_write(evert_stream *s, const void *data, size_t size)
 {
     return write_behind(s, data, size) ? 0 : write_any(s, data, size);
-}
-
-int evert_put(evert_stream *s, evert_bytes bytes)
-{
-    return evert_write(s, bytes.data, bytes.size);
-}
-
-int evert_puts(evert_stream *s, const char *string)
-{
-    return evert_write(s, string, strlen(string));
 }
 
 static int measure(void *arg, const char *data, size_t size)

@@ -4,12 +4,17 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -317,6 +322,51 @@ static void test_waits_are_never_short(void **state)
     evert__sys_close(epoll);
 }
 
+/* Answers ENOSYS to epoll_pwait2(2), as older kernels and emulators do. */
+static bool refuse_precise_wait(void)
+{
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_epoll_pwait2, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {sizeof(code) / sizeof(code[0]), code};
+    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+           prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+}
+
+/* How the child ended: 0 when no wait was short, and the last was the coarse one. */
+static int wait_coarsely(void)
+{
+    int epoll = evert__sys_epoll_create();
+    struct epoll_event event;
+    if (!refuse_precise_wait())
+        return 2;
+    for (evert_time span = 100000; span < 3 * EVERT_MILLISECOND; span += 300001) {
+        evert_time before = clock_now();
+        if (evert__sys_epoll_wait(epoll, &event, 1, span) != 0)
+            return 3;
+        if (clock_now() - before < span)
+            return 4;
+    }
+    return 0;
+}
+
+/* P2 */
+static void test_waits_are_not_short_without_the_precise_call(void **state)
+{
+    int status = -1;
+    (void)state;
+    pid_t child = fork();
+    if (child == 0) {
+        alarm(20);
+        _exit(wait_coarsely());
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+}
+
 static void test_wait_of_no_time_looks_and_returns(void **state)
 {
     int epoll = evert__sys_epoll_create(), counter = evert__sys_eventfd();
@@ -387,6 +437,7 @@ int main(void)
         CASE(test_send_to_a_peer_that_is_gone_raises_no_signal),
         CASE(test_new_descriptors_are_closed_on_exec_and_do_not_block),
         CASE(test_waits_are_never_short),
+        CASE(test_waits_are_not_short_without_the_precise_call),
         CASE(test_wait_of_no_time_looks_and_returns),
         CASE(test_map_gives_memory_or_says_why_not),
         CASE(test_thread_takes_no_signals_but_faults),

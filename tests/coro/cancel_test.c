@@ -5,7 +5,7 @@
 
 /* ---- C3: it persists ---- */
 
-static void test_every_waiting_call_is_cancelled_until_the_scope_is_left(void **state)
+static void test_waiting_calls_are_cancelled_until_the_scope_is_left(void **state)
 {
     struct store store;
     evert_scope s;
@@ -104,7 +104,7 @@ static void test_a_cancel_reaches_waiting_tasks_and_stays(void **state)
 }
 
 /* Forty cases, 33. */
-static void test_a_task_cancelled_before_it_started_runs_to_its_first_wait(void **state)
+static void test_cancelled_before_start_runs_to_its_first_wait(void **state)
 {
     struct notes notes = {0};
     evert_scope s;
@@ -124,7 +124,7 @@ static int free_it(void *memory)
     return evert_yield();
 }
 
-static void test_a_task_cancelled_before_it_started_can_free_its_argument(void **state)
+static void test_cancelled_before_start_can_free_its_argument(void **state)
 {
     evert_scope s;
     (void)state;
@@ -194,7 +194,7 @@ static void test_a_callback_may_cancel_a_scope(void **state)
 
 /* ---- C4: where it comes ---- */
 
-static void test_a_call_that_need_not_wait_is_cancelled_too_and_has_no_effect(void **state)
+static void test_a_call_that_need_not_wait_is_cancelled_too(void **state)
 {
     struct store store;
     evert_scope s;
@@ -221,7 +221,7 @@ static int clean_up_slowly(void *arg)
     return rc < 0 ? rc : notes->first;
 }
 
-static void test_leaving_a_cancelled_scope_waits_for_its_tasks_all_the_same(void **state)
+static void test_leaving_a_cancelled_scope_waits_for_its_tasks(void **state)
 {
     struct notes notes = {0};
     evert_scope outer, s;
@@ -330,13 +330,13 @@ static void check_put_against_deadline(bool put_first)
     assert_true(evert__list_empty(&store.takers));
 }
 
-static void test_an_item_that_came_before_the_deadline_in_its_turn_is_taken(void **state)
+static void test_an_item_just_before_the_deadline_is_taken(void **state)
 {
     (void)state;
     check_put_against_deadline(true);
 }
 
-static void test_an_item_that_came_after_the_deadline_in_its_turn_stays(void **state)
+static void test_an_item_just_after_the_deadline_stays(void **state)
 {
     (void)state;
     check_put_against_deadline(false);
@@ -372,9 +372,9 @@ static void test_items_are_never_lost_to_deadlines(void **state)
         evert_scope s;
         random = random * 1664525 + 1013904223;
         evert_time span = (evert_time)(random >> 16) % 50000;
-        check_rc(evert_loop_call_at(self()->loop, &handle, evert_after(span), put_in_callback,
-                                    &store),
-                 0);
+        check_rc(
+            evert_loop_call_at(self()->loop, &handle, evert_after(span), put_in_callback, &store),
+            0);
         evert_scope_enter(&s, evert_after((evert_time)(random >> 8) % 50000));
         int rc = store_take(&store);
         taken += rc == 1;
@@ -391,7 +391,7 @@ static void test_items_are_never_lost_to_deadlines(void **state)
 /* ---- Shields ---- */
 
 /* Forty cases, 37. */
-static void test_a_wait_in_cancelled_clean_up_is_cancelled_again_unless_shielded(void **state)
+static void test_a_wait_in_clean_up_is_cancelled_unless_shielded(void **state)
 {
     evert_scope s, shield;
     (void)state;
@@ -545,7 +545,7 @@ static void check_group(bool outer_expires)
              outer_expires ? -ETIMEDOUT : 0);
 }
 
-static void test_a_group_cancelled_from_inside_does_not_swallow_the_outer_deadline(void **state)
+static void test_own_cancel_does_not_swallow_the_outer_deadline(void **state)
 {
     (void)state;
     check_group(true);
@@ -555,31 +555,31 @@ static void test_a_group_cancelled_from_inside_does_not_swallow_the_outer_deadli
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        everywhere(test_every_waiting_call_is_cancelled_until_the_scope_is_left),
+        everywhere(test_waiting_calls_are_cancelled_until_the_scope_is_left),
         everywhere(test_scopes_entered_in_a_cancelled_one_are_cancelled),
         everywhere(test_scopes_around_a_cancelled_one_are_not_cancelled),
         everywhere(test_cancelling_again_changes_nothing),
         everywhere(test_a_cancel_reaches_waiting_tasks_and_stays),
-        everywhere(test_a_task_cancelled_before_it_started_runs_to_its_first_wait),
-        everywhere(test_a_task_cancelled_before_it_started_can_free_its_argument),
+        everywhere(test_cancelled_before_start_runs_to_its_first_wait),
+        everywhere(test_cancelled_before_start_can_free_its_argument),
         everywhere(test_a_cancel_reaches_tasks_of_tasks),
         everywhere(test_a_task_may_cancel_the_scope_of_another),
         everywhere(test_a_callback_may_cancel_a_scope),
-        everywhere(test_a_call_that_need_not_wait_is_cancelled_too_and_has_no_effect),
-        everywhere(test_leaving_a_cancelled_scope_waits_for_its_tasks_all_the_same),
+        everywhere(test_a_call_that_need_not_wait_is_cancelled_too),
+        everywhere(test_leaving_a_cancelled_scope_waits_for_its_tasks),
         everywhere(test_an_item_that_came_before_the_cancel_is_taken),
         everywhere(test_an_item_that_came_after_the_cancel_stays),
-        everywhere(test_an_item_that_came_before_the_deadline_in_its_turn_is_taken),
-        everywhere(test_an_item_that_came_after_the_deadline_in_its_turn_stays),
+        everywhere(test_an_item_just_before_the_deadline_is_taken),
+        everywhere(test_an_item_just_after_the_deadline_stays),
         everywhere(test_a_task_cancelled_before_it_runs_takes_nothing),
         everywhere(test_items_are_never_lost_to_deadlines),
-        everywhere(test_a_wait_in_cancelled_clean_up_is_cancelled_again_unless_shielded),
+        everywhere(test_a_wait_in_clean_up_is_cancelled_unless_shielded),
         everywhere(test_a_cancel_that_comes_while_shielded_takes_effect_after),
         everywhere(test_scopes_and_tasks_inside_a_shield_are_shielded),
         everywhere(test_a_scope_between_two_shields_is_cut_by_its_own_alone),
         everywhere(test_a_deadline_of_an_outer_shield_waits_for_the_inner),
         everywhere(test_a_task_cancelled_in_its_shield_is_cancelled_after_it),
-        everywhere(test_a_group_cancelled_from_inside_does_not_swallow_the_outer_deadline),
+        everywhere(test_own_cancel_does_not_swallow_the_outer_deadline),
     };
     return run_table(tests);
 }

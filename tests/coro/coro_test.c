@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Coroutine objects (C1), and running a loop until one is complete (C2). */
+#include <pthread.h>
+
 #include "support.h"
 
 struct note {
@@ -397,6 +399,7 @@ static void test_a_stopped_coroutine_goes_on_when_its_loop_does(void **state)
     assert_int_equal(note.runs, 1);
     check_rc(note.first, 0);
     check_no_tasks(loop);
+    assert_int_equal(evert__tasks_get(loop)->stacks.count, 2); /* neither leaks its stack */
     evert_loop_free(loop);
 }
 
@@ -419,6 +422,105 @@ static void test_a_loop_of_the_parent_process_is_closed_to_the_child(void **stat
     check_exit(&child, 0);
     check_rc(evert_loop_run_until_complete(loop, new_coro(&note)), 0);
     evert_loop_free(loop);
+}
+
+/* ---- F45: each allocation failed in turn ---- */
+
+static int until_failure;
+
+static void *fail_once(void *memory, size_t size, void *arg)
+{
+    (void)arg;
+    return until_failure-- == 0 ? NULL : realloc(memory, size);
+}
+
+static int fail_in_words(void *unused)
+{
+    (void)unused;
+    (void)evert_sleep(1);
+    return evert__fail(self(), -EPROTO, "some words");
+}
+
+static int family(void *unused)
+{
+    evert_scope s;
+    evert_coro *coro;
+    (void)unused;
+    evert_scope_enter(&s, IN_A_MINUTE);
+    int rc = evert_coro_new(&coro, fail_in_words, NULL);
+    if (rc == 0)
+        rc = evert_spawn_coro(&s, coro);
+    if (rc == 0)
+        rc = evert_spawn(&s, wait_for_ever, NULL);
+    return evert_scope_leave(&s, rc);
+}
+
+static int family_in_loop(void)
+{
+    evert_loop *loop;
+    evert_coro *coro;
+    int rc = evert_loop_new(&loop);
+    if (rc < 0)
+        return rc;
+    rc = evert_coro_new(&coro, family, NULL);
+    if (rc == 0)
+        rc = evert_loop_run_until_complete(loop, coro);
+    evert_loop_free(loop);
+    return rc;
+}
+
+static void *family_in_thread(void *rc)
+{
+    *(int *)rc = family(NULL);
+    return NULL;
+}
+
+static int family_in_blocking_mode(void)
+{
+    pthread_t thread;
+    int rc = 1;
+    assert_int_equal(pthread_create(&thread, NULL, family_in_thread, &rc), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    return rc;
+}
+
+static void *run_family_in_thread(void *rc)
+{
+    *(int *)rc = evert_run(family, NULL);
+    return NULL;
+}
+
+static int family_in_run(void)
+{
+    pthread_t thread;
+    int rc = 1;
+    assert_int_equal(pthread_create(&thread, NULL, run_family_in_thread, &rc), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    return rc;
+}
+
+/* Whichever fails: either it can be done without, or -ENOMEM comes back, and nothing leaks. */
+static void test_any_allocation_may_fail(void **state)
+{
+    static int (*const ways[])(void) = {family_in_loop, family_in_blocking_mode, family_in_run};
+    static const evert_allocator allocator = {fail_once, release_memory, NULL};
+    (void)state;
+    int before = open_descriptors();
+    for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
+        int refused = 0;
+        bool more = true;
+        for (int n = 0; more; n++) {
+            until_failure = n;
+            evert_set_allocator(&allocator);
+            int rc = ways[i]();
+            evert_set_allocator(NULL);
+            assert_true(rc == -ENOMEM || rc == -EPROTO);
+            refused += rc == -ENOMEM;
+            more = until_failure < 0;
+            assert_int_equal(open_descriptors(), before);
+        }
+        assert_true(refused >= 3); /* the loop, its back end, its tasks */
+    }
 }
 
 int main(void)
@@ -444,6 +546,7 @@ int main(void)
         cmocka_unit_test(test_freeing_a_stopped_loop_lets_tasks_say_their_farewells),
         cmocka_unit_test(test_a_stopped_coroutine_goes_on_when_its_loop_does),
         cmocka_unit_test(test_a_loop_of_the_parent_process_is_closed_to_the_child),
+        cmocka_unit_test(test_any_allocation_may_fail),
     };
     return run_table(tests);
 }

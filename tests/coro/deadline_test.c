@@ -227,7 +227,7 @@ static void test_of_nested_deadlines_the_nearest_wins(void **state)
 }
 
 /* Forty cases, 36. */
-static void test_with_a_later_inner_deadline_the_outer_alone_reports(void **state)
+static void test_with_a_later_inner_one_the_outer_alone_reports(void **state)
 {
     evert_scope outer, inner;
     (void)state;
@@ -312,7 +312,7 @@ int main(void)
         everywhere(test_moving_the_deadline_of_a_left_scope_does_nothing),
         everywhere(test_another_task_may_move_the_deadline),
         everywhere(test_of_nested_deadlines_the_nearest_wins),
-        everywhere(test_with_a_later_inner_deadline_the_outer_alone_reports),
+        everywhere(test_with_a_later_inner_one_the_outer_alone_reports),
         everywhere(test_a_tasks_own_deadline_is_a_failure_to_its_parent),
         everywhere(test_a_shield_with_a_past_deadline_is_cut_at_once),
         cmocka_unit_test(test_deadlines_hold_without_memory),

@@ -437,7 +437,7 @@ static int note_run(void *arg)
     return sleeper->result;
 }
 
-static void test_a_task_spawned_into_a_cancelled_scope_runs_to_its_first_wait(void **state)
+static void test_spawned_into_a_cancelled_scope_a_task_still_runs(void **state)
 {
     struct sleeper task = {0};
     evert_scope s;
@@ -582,7 +582,7 @@ int main(void)
         everywhere(test_a_failure_goes_up_scope_by_scope),
         everywhere(test_keep_going_logs_and_counts_failures_and_cancels_nobody),
         everywhere(test_keep_going_is_cancelled_like_any_scope),
-        everywhere(test_a_task_spawned_into_a_cancelled_scope_runs_to_its_first_wait),
+        everywhere(test_spawned_into_a_cancelled_scope_a_task_still_runs),
         everywhere(test_a_task_may_spawn_into_the_scope_that_it_is_in),
         cmocka_unit_test(test_spawning_into_a_left_scope_is_misuse),
         cmocka_unit_test(test_leaving_twice_is_misuse),

@@ -288,15 +288,12 @@ static inline void run_everywhere(void **state)
 }
 
 /* A row of a table of tests: one that is run as a task, and then as plain blocking code. */
-#define everywhere(test)                                                                           \
-    {                                                                                              \
-#test, run_everywhere, NULL, NULL, &(struct body) {                                        \
-            test                                                                                   \
-        }                                                                                          \
-    }
+/* clang-format off */
+#define everywhere(test) {#test, run_everywhere, NULL, NULL, &(struct body){test}}
+/* clang-format on */
 
 /* Runs a table of tests, for main() to return. */
-#define run_table(tests)                                                                           \
+#define run_table(tests) \
     (setenv("CMOCKA_TEST_ABORT", "1", 1), cmocka_run_group_tests((tests), NULL, NULL))
 
 static inline int open_descriptors(void)

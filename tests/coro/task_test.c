@@ -230,6 +230,10 @@ static void test_joining_gives_the_handle_up_and_the_stack_back(void **state)
     assert_int_equal(all_tasks()->stacks.count, before); /* the handle pins it */
     check_rc(evert_task_join(task), 42);
     assert_int_equal(all_tasks()->stacks.count, before + 1);
+    task = spawn_kept(&s, sleep_and_give, &result);
+    assert_int_equal(all_tasks()->stacks.count, before);
+    check_rc(evert_task_join(task), 42); /* the same where it has to wait */
+    assert_int_equal(all_tasks()->stacks.count, before + 1);
     check_rc(evert_scope_leave(&s, 0), 0);
     assert_int_equal(all_tasks()->stacks.count, before + 1);
 }

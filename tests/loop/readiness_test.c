@@ -1060,6 +1060,17 @@ static int group_peers[GROUP];
 static const struct sockaddr_in *endless;
 static int replaced;
 
+static void open_group(int count)
+{
+    for (int i = 0; i < count; i++) {
+        int fds[2];
+        unix_pair(fds);
+        receiver_init(&group[i], fds[0], false);
+        group_peers[i] = fds[1];
+        receiver_take(&group[i]);
+    }
+}
+
 static void replace_all(struct evert__source *source)
 {
     int first = group[0].fd.number, fd = tcp_socket();
@@ -1086,14 +1097,9 @@ static void test_left_over_event_completes_no_connect(void **state)
     close_connector();
     endless = &address;
     replaced = 0;
-    for (int i = 0; i < GROUP; i++) {
-        int fds[2];
-        unix_pair(fds);
-        receiver_init(&group[i], fds[0], false);
-        group_peers[i] = fds[1];
-        receiver_take(&group[i]);
+    open_group(GROUP);
+    for (int i = 0; i < GROUP; i++)
         group[i].source.ready = replace_all;
-    }
     for (int i = 0; i < GROUP; i++)
         close(group_peers[i]); /* a hang-up for each */
     while (replaced == 0)
@@ -1109,6 +1115,74 @@ static void test_left_over_event_completes_no_connect(void **state)
     while (count-- > 0)
         close(fillers[count]);
     close(listener);
+}
+
+/*
+ * In poll's table the last moves into the place of one that is closed. There it must neither be
+ * told what was meant for the other, nor again what it was told already.
+ */
+static void close_first(struct evert__source *source)
+{
+    struct receiver *self = EVERT__CONTAINER(source, struct receiver, source);
+    self->told++;
+    if (!group[0].closed && group[0].fd.number >= 0 && self != &group[0])
+        receiver_close(&group[0]);
+}
+
+static void close_group(int count)
+{
+    for (int i = 0; i < count; i++) {
+        if (group[i].fd.number >= 0)
+            receiver_close(&group[i]);
+        close(group_peers[i]);
+    }
+    turn(0);
+}
+
+/* F34 */
+static void test_left_over_event_spares_who_moved_to_the_place(void **state)
+{
+    struct sockaddr_in address;
+    int fillers[8], listener = tcp_bound(0, &address);
+    (void)state;
+    assert_int_equal(listen(listener, 0), 0);
+    int count = start_endless_connect(&address, fillers);
+    if (!evert__op_cancel(&c.op))
+        run_until(&c.done, 1);
+    close_connector();
+    open_group(2);
+    assert_false(start_connect(tcp_socket(), &address, sizeof(address)));
+    turns(10);
+    group[1].source.ready = close_first;
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(shutdown(group_peers[i], SHUT_RDWR), 0);
+    while (group[0].fd.number >= 0 && group[1].told == 0)
+        turn(PATIENCE);
+    turns(30);
+    assert_int_equal(c.done, 0);
+    if (!evert__op_cancel(&c.op))
+        run_until(&c.done, 1);
+    close_connector();
+    close_group(2);
+    while (count-- > 0)
+        close(fillers[count]);
+    close(listener);
+}
+
+static void test_who_moved_to_the_place_is_not_told_again(void **state)
+{
+    (void)state;
+    open_group(3);
+    group[1].source.ready = close_first;
+    for (int i = 0; i < 3; i++)
+        plain_send(group_peers[i], "x", 1);
+    while (group[2].size == 0 || group[1].told == 0)
+        turn(PATIENCE);
+    turns(10);
+    assert_int_equal(group[2].size, 1);
+    if (!adverse())
+        assert_int_equal(group[2].told, 1);
+    close_group(3);
 }
 
 /* ---- Shortages ---- */
@@ -1259,6 +1333,8 @@ int main(void)
         LOOP_CASE(test_op_that_closes_silences_its_source),
         LOOP_CASE(test_left_over_event_spares_who_got_the_number),
         LOOP_CASE(test_left_over_event_completes_no_connect),
+        LOOP_CASE(test_left_over_event_spares_who_moved_to_the_place),
+        LOOP_CASE(test_who_moved_to_the_place_is_not_told_again),
         LOOP_CASE(test_source_that_cannot_be_waited_for_is_an_error),
         LOOP_CASE(test_send_that_cannot_be_waited_for_is_an_error),
         LOOP_CASE(test_random_pieces_arrive_whole_and_in_order),

@@ -402,7 +402,10 @@ static void take_number(void *arg)
 
 static void *post_then_signal(void *arg)
 {
+    sigset_t all;
     (void)arg;
+    sigfillset(&all); /* so that the loop's thread gets them */
+    assert_int_equal(pthread_sigmask(SIG_BLOCK, &all, NULL), 0);
     for (intptr_t i = 0; i < POSTS; i++)
         assert_int_equal(evert_loop_call_threadsafe(loop, take_number, (void *)i), 0);
     kill(getpid(), SIGTERM);

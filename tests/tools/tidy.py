@@ -99,6 +99,8 @@ def check_licence():
 
 def check_columns():
     for path in sources():
+        if str(path).endswith("tests/ledger"):
+            continue  # a table, a rule to a line
         for number, line in enumerate(read(path).splitlines(), 1):
             if len(line) > MAX_COLUMNS:
                 yield f"{path}:{number}: {len(line)} columns"

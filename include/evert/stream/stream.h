@@ -23,6 +23,7 @@
 
 #include <stdarg.h>
 #include <stddef.h>
+#include <string.h>
 #include <sys/types.h>
 
 #include <evert/base/api.h>
@@ -106,10 +107,16 @@ EVERT_API void evert_set_line_limit(evert_stream *stream, size_t limit);
 EVERT_API int evert_write(evert_stream *stream, const void *data, size_t size);
 
 /* Writes bytes, as evert_write(). */
-EVERT_API int evert_put(evert_stream *stream, evert_bytes bytes);
+static inline int evert_put(evert_stream *stream, evert_bytes bytes)
+{
+    return evert_write(stream, bytes.data, bytes.size);
+}
 
 /* Writes a string, without its NUL, as evert_write(). */
-EVERT_API int evert_puts(evert_stream *stream, const char *string);
+static inline int evert_puts(evert_stream *stream, const char *string)
+{
+    return evert_write(stream, string, strlen(string));
+}
 
 /*
  * Writes formatted text, as evert_write(). Knows %s %c %d %i %u %x %X %o %p and %%, with flags,

@@ -1,0 +1,187 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Where a server may listen, and which file it removes: only a stale socket's, and its own."""
+
+import os
+import signal
+import socket
+import stat
+import sys
+import tempfile
+
+sys.dont_write_bytecode = True
+import support  # noqa: E402  (it must not leave compiled files among the sources)
+from support import Failed, Process, Server, expect  # noqa: E402
+
+SERVER = support.example("greeting/coroutine_server")
+
+# sun_path has 108 bytes, and ends with a zero.
+PATH_LIMIT = 107
+
+
+def greets(server):
+    with support.connect(server.address) as sock:
+        support.last_words(sock, b"Ann\r\n", b"Hello, Ann!\r\n")
+
+
+def fails_to_listen(address, named, reason):
+    with Process(SERVER, address) as process:
+        process.expect_status(1)
+        expect("output", b"", process.stdout())
+        for word in named, reason:
+            if word not in process.stderr():
+                raise Failed(f"stderr: expected {word!r} in it, got {process.stderr()!r}")
+
+
+def path_of_size(folder, size):
+    return folder + "/" + "x" * (size - len(folder) - 1)
+
+
+# ---- Cases, each in a folder of its own ----
+
+
+def takes_the_longest_path(folder):
+    path = path_of_size(folder, PATH_LIMIT)
+    with Server(SERVER, f"unix://{path}") as server:
+        expect("address", f"unix://{path}", server.address)
+        greets(server)
+        server.stop()
+
+
+def refuses_a_path_that_is_too_long(folder):
+    for size in PATH_LIMIT + 1, 500:
+        path = path_of_size(folder, size)
+        fails_to_listen(f"unix://{path}", f"unix://{folder}/xxx", ": File name too long\n")
+    expect("files", [], os.listdir(folder))
+
+
+def refuses_a_folder_that_is_not_there(folder):
+    address = f"unix://{folder}/none/s"
+    fails_to_listen(address, f"listen on {address}", ": No such file or directory\n")
+
+
+def leaves_a_live_socket_alone(folder):
+    address = f"unix://{folder}/s"
+    with Server(SERVER, address) as server:
+        fails_to_listen(address, f"listen on {address}", ": Address already in use\n")
+        greets(server)
+        server.stop()
+
+
+def leaves_a_busy_socket_alone(folder):
+    """One whose backlog is full: to connect would wait, or fail, and yet somebody is there."""
+    with socket.socket(socket.AF_UNIX) as busy, socket.socket(socket.AF_UNIX) as waiting:
+        busy.bind(f"{folder}/s")
+        busy.listen(0)
+        waiting.connect(f"{folder}/s")
+        address = f"unix://{folder}/s"
+        fails_to_listen(address, f"listen on {address}", ": Address already in use\n")
+        expect("files", ["s"], os.listdir(folder))
+
+
+def replaces_a_stale_socket(folder):
+    address = f"unix://{folder}/s"
+    with Server(SERVER, address) as killed:
+        killed.process.kill()
+        expect("status of the killed one", -signal.SIGKILL, killed.wait())
+    expect("files left by the killed one", ["s"], os.listdir(folder))
+    with Server(SERVER, address) as server:
+        greets(server)
+        server.stop()
+
+
+def leaves_a_regular_file_alone(folder):
+    with open(f"{folder}/s", "w", encoding="utf-8") as file:
+        file.write("precious")
+    address = f"unix://{folder}/s"
+    fails_to_listen(address, f"listen on {address}", ": Address already in use\n")
+    with open(f"{folder}/s", encoding="utf-8") as file:
+        expect("what is in the file", "precious", file.read())
+
+
+def leaves_a_link_alone(folder):
+    os.symlink("nowhere", f"{folder}/s")
+    address = f"unix://{folder}/s"
+    fails_to_listen(address, f"listen on {address}", ": Address already in use\n")
+    expect("where the link leads", "nowhere", os.readlink(f"{folder}/s"))
+
+
+def leaves_the_socket_of_a_later_server_alone(folder):
+    address = f"unix://{folder}/s"
+    with Server(SERVER, address) as first:
+        os.unlink(f"{folder}/s")
+        with Server(SERVER, address) as second:
+            first.tell(signal.SIGTERM)
+            first.expect_status(0)
+            greets(second)
+            second.stop()
+
+
+def leaves_a_file_made_in_its_place_alone(folder):
+    with Server(SERVER, f"unix://{folder}/s") as server:
+        os.rename(f"{folder}/s", f"{folder}/moved")
+        with open(f"{folder}/s", "w", encoding="utf-8"):
+            pass
+        server.tell(signal.SIGTERM)
+        server.expect_status(0)
+    expect("a regular file is there", True, stat.S_ISREG(os.stat(f"{folder}/s").st_mode))
+
+
+def ends_well_when_its_file_is_gone(folder):
+    with Server(SERVER, f"unix://{folder}/s") as server:
+        os.unlink(f"{folder}/s")
+        server.stop()
+
+
+def refuses_a_port_in_use(_):
+    for address in "tcp://127.0.0.1:0", "tcp://[::1]:0":
+        with Server(SERVER, address) as server:
+            fails_to_listen(server.address, f"listen on {server.address}",
+                            ": Address already in use\n")
+            greets(server)
+            server.stop()
+
+
+def takes_a_port_again_at_once(_):
+    with Server(SERVER) as server:
+        with support.connect(server.address) as sock:
+            support.converse(sock, b"Ann\r\n", b"Hello, Ann!\r\n")
+            server.tell(signal.SIGTERM)
+            support.expect_end(sock)  # the server closes first, so its side stays in TIME_WAIT
+        server.expect_end()
+    with Server(SERVER, server.address) as again:
+        greets(again)
+        again.stop()
+
+
+CASES = [
+    takes_the_longest_path,
+    refuses_a_path_that_is_too_long,
+    refuses_a_folder_that_is_not_there,
+    leaves_a_live_socket_alone,
+    leaves_a_busy_socket_alone,
+    replaces_a_stale_socket,
+    leaves_a_regular_file_alone,
+    leaves_a_link_alone,
+    leaves_the_socket_of_a_later_server_alone,
+    leaves_a_file_made_in_its_place_alone,
+    ends_well_when_its_file_is_gone,
+    refuses_a_port_in_use,
+    takes_a_port_again_at_once,
+]
+
+
+def in_a_folder(function):
+    with tempfile.TemporaryDirectory() as folder:
+        function(folder)
+
+
+def main():
+    cases = support.Cases()
+    for function in CASES:
+        cases.run(support.words_of(function), in_a_folder, function)
+    cases.exit()
+
+
+if __name__ == "__main__":
+    main()

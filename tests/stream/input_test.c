@@ -1,0 +1,381 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The bytes that were read ahead: how long a view lives (S8), how little is read ahead so that a
+ * peer is held back (S4), that buffers go when they are empty, and that a reader that never has to
+ * wait lets others run (BR-005).
+ */
+#include "support.h"
+
+/* ---- Views ---- */
+
+/* S8: a view stays as it is while more arrives. */
+static void test_a_view_stays_while_other_input_arrives(void **state)
+{
+    (void)state;
+    for (int kind = TCP; kind <= UNIX; kind++) {
+        struct ends e = make_ends((enum kind)kind);
+        char *data = make_pattern(20000), got[20000];
+        evert_bytes view;
+
+        peer_say(e.peer, "the line\r\nand ");
+        check_rc(evert_read_line(e.s, &view), 0);
+        assert_true(peer_send(e.peer, data, 20000));
+        wait_arrived(e.s->fd.number, 1000);
+        check_rc(evert_puts(e.s, "a write"), 0); /* does not end it */
+        check_rc(evert_flush(e.s), 0);
+        turns(5);
+        check_bytes(view, "the line");
+        check_rc(evert_read_exactly(e.s, &view, 4), 0);
+        check_bytes(view, "and ");
+        check_count(evert_read_exactly_into(e.s, got, 20000), 20000);
+        assert_true(is_pattern(got, 0, 20000));
+        free(data);
+        drop_ends(e);
+    }
+}
+
+#if defined(EVERT_DEBUG) && defined(EVERT__ASAN)
+
+static int use_a_view_after_the_next_read(void *unused)
+{
+    evert_bytes view, next;
+    struct ends e = make_ends(UNIX);
+    (void)unused;
+    peer_say(e.peer, "one\r\ntwo\r\n");
+    check_rc(evert_read_line(e.s, &view), 0);
+    check_rc(evert_read_line(e.s, &next), 0);
+    return *(volatile const char *)view.data;
+}
+
+static int use_a_view_after_close(void *unused)
+{
+    evert_bytes view;
+    struct ends e = make_ends(UNIX);
+    (void)unused;
+    peer_say(e.peer, "one\r\n");
+    check_rc(evert_read_line(e.s, &view), 0);
+    close(e.peer);
+    check_rc(evert_close(e.s), 0);
+    return *(volatile const char *)view.data;
+}
+
+/* S8: in builds with checks the address sanitizer points at it. */
+static void test_use_of_a_view_after_its_end_is_caught(void **state)
+{
+    static evert_fn *const uses[] = {use_a_view_after_the_next_read, use_a_view_after_close};
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(uses); i++) {
+        struct child child = in_child(uses[i], NULL);
+        assert_false(WIFEXITED(child.status) && WEXITSTATUS(child.status) == 'o');
+        check_said(&child, "heap-use-after-free");
+        check_said(&child, uses[i] == use_a_view_after_close ? "use_a_view_after_close"
+                                                             : "use_a_view_after_the_next_read");
+    }
+}
+
+#else
+
+/* Without the checks, views lie in the buffer itself, which costs no copy. */
+static void test_use_of_a_view_after_its_end_is_caught(void **state)
+{
+#ifndef EVERT_DEBUG
+    evert_bytes view;
+    struct ends e = make_ends(UNIX);
+    peer_say(e.peer, "one\r\ntwo\r\n");
+    check_rc(evert_read_line(e.s, &view), 0);
+    assert_in_range((uintptr_t)view.data, (uintptr_t)e.s->in.data,
+                    (uintptr_t)e.s->in.data + e.s->in.capacity);
+    drop_ends(e);
+#endif
+    (void)state;
+}
+
+#endif
+
+/* ---- How much is read ahead ---- */
+
+/* Sends without end, until the kernel takes no more; gives how much it took. */
+static size_t flood(int fd)
+{
+    static char data[65536];
+    size_t size = 0;
+    ssize_t count;
+    int full = 0;
+    while (full < 20) { /* what a TCP peer acknowledges makes room, a little later */
+        count = send(fd, data, sizeof(data), MSG_NOSIGNAL);
+        if (count > 0)
+            size += (size_t)count;
+        full = count > 0 ? 0 : full + 1;
+        let_run();
+    }
+    assert_int_equal(errno, EAGAIN);
+    return size;
+}
+
+/* S4: nobody reads, so nothing is read, and the peer cannot go on. */
+static void test_a_peer_that_floods_is_held_back(void **state)
+{
+    (void)state;
+    for (int kind = TCP; kind <= UNIX; kind++) {
+        struct ends e = make_narrow_ends((enum kind)kind);
+        set_size(e.peer, SO_SNDBUF, 8192);
+        set_size(e.s->fd.number, SO_RCVBUF, 8192);
+        char byte;
+
+        assert_in_range(flood(e.peer), 1, 1000000);
+        assert_null(e.s->in.data);
+        check_count(evert_read_into(e.s, &byte, 1), 1);
+        assert_in_range(evert__input_size(&e.s->in), 0, EVERT__CHUNK);
+        assert_in_range(flood(e.peer), 0, 1000000);
+        assert_in_range(evert__input_size(&e.s->in), 0, EVERT__CHUNK);
+        evert_abort(e.s);
+        close(e.peer);
+    }
+}
+
+enum { ENDLESS = 10 * 1024 * 1024 };
+
+/* Sends a line that does not end for long, and looks at what the stream keeps of it. */
+static int send_endless_line(void *arg)
+{
+    static char data[65536];
+    const struct ends *e = (const struct ends *)arg;
+    memset(data, 'A', sizeof(data));
+    for (size_t sent = 0; sent < ENDLESS; sent += sizeof(data)) {
+        assert_true(peer_send(e->peer, data, sizeof(data)));
+        assert_in_range(e->s->in.capacity, 0, EVERT__CHUNK);
+    }
+    peer_say(e->peer, "\r\nok\r\n");
+    return 0;
+}
+
+/* BR-002, the second run: the rest of the line is dropped as it comes, and takes no memory. */
+static void test_a_line_without_end_takes_no_memory(void **state)
+{
+    evert_scope scope;
+    evert_bytes bytes;
+    (void)state;
+    struct ends e = make_ends(TCP);
+
+    evert_set_line_limit(e.s, 64);
+    evert_scope_enter(&scope, evert_after(PATIENCE));
+    check_rc(evert_spawn(&scope, send_endless_line, &e), 0);
+    check_rc(evert_read_line(e.s, &bytes), EVERT_ELIMIT);
+    assert_in_range(e.s->in.capacity, 65, EVERT__CHUNK);
+    assert_in_range(flood(e.peer), 0, ENDLESS); /* the peer is held back */
+    check_rc(evert_read_line(e.s, &bytes), 0);
+    check_bytes(bytes, "ok");
+    check_rc(evert_scope_leave(&scope, 0), 0);
+    drop_ends(e);
+}
+
+struct sender {
+    int fd;
+    const char *data;
+    size_t size;
+};
+
+static int send_all(void *arg)
+{
+    const struct sender *sender = (const struct sender *)arg;
+    assert_true(peer_send(sender->fd, sender->data, sender->size));
+    return 0;
+}
+
+/* S4: however small the buffers of the kernel, and the limits, are. */
+static void test_counted_reads_of_more_than_any_limit_work(void **state)
+{
+    enum { SIZE = 1 << 20 };
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        struct ends e = make_narrow_ends(i % 2 ? TCP : UNIX);
+        char *data = make_pattern(SIZE), *got = malloc(SIZE);
+        struct sender sender = {e.peer, data, SIZE};
+        evert_bytes view = {NULL, 0};
+        evert_scope scope;
+
+        assert_non_null(got);
+        evert_set_line_limit(e.s, 1);
+        evert_scope_enter(&scope, evert_after(PATIENCE));
+        check_rc(evert_spawn(&scope, send_all, &sender), 0);
+        if (i < 2) {
+            check_rc(evert_read_exactly(e.s, &view, SIZE), 0);
+            assert_int_equal(view.size, SIZE);
+        } else {
+            check_count(evert_read_exactly_into(e.s, got, SIZE), SIZE);
+        }
+        assert_true(is_pattern(i < 2 ? view.data : got, 0, SIZE));
+        check_rc(evert_scope_leave(&scope, 0), 0);
+        free(data);
+        free(got);
+        drop_ends(e);
+    }
+}
+
+/* A connection that is idle holds no buffer. */
+static void test_a_read_that_waits_with_nothing_holds_no_buffer(void **state)
+{
+    (void)state;
+    struct ends e = make_ends(TCP);
+    evert_scope scope;
+    evert_bytes bytes;
+
+    peer_say(e.peer, "line\r\n");
+    check_rc(evert_read_line(e.s, &bytes), 0);
+    assert_non_null(e.s->in.data);
+    evert_scope_enter(&scope, evert_after(MS));
+    check_rc(evert_read_line(e.s, &bytes), -ECANCELED);
+    check_rc(evert_scope_leave(&scope, -ECANCELED), -ETIMEDOUT);
+    assert_null(e.s->in.data);
+    drop_ends(e);
+}
+
+/* ---- The buffer itself ---- */
+
+static void test_room_is_made_without_losing_what_is_there(void **state)
+{
+    evert_bytes bytes;
+    (void)state;
+    struct ends e = make_ends(UNIX);
+    struct evert__input *in = &e.s->in;
+
+    peer_say(e.peer, "0123456789");
+    check_rc(evert_read_exactly(e.s, &bytes, 6), 0);
+    while (evert__input_size(in) < 4) /* the adverse back end may have taken less */
+        (void)evert__input_fill(e.s);
+    check_rc(evert__input_reserve(e.s, 4), 0);
+    assert_int_equal(in->capacity, EVERT__CHUNK);
+    check_rc(evert__input_reserve(e.s, EVERT__CHUNK), 0); /* moves them to the front */
+    assert_int_equal(in->start, 0);
+    assert_memory_equal(in->data, "6789", 4);
+    check_rc(evert__input_reserve(e.s, EVERT__CHUNK + 1), 0); /* takes a larger one */
+    assert_int_equal(in->capacity, 2 * EVERT__CHUNK);
+    assert_memory_equal(in->data + in->start, "6789", 4);
+    take_memory_away();
+    check_rc(evert__input_reserve(e.s, 1000000), -ENOMEM);
+    check_rc(evert__input_reserve(e.s, SIZE_MAX), -ENOMEM);
+    give_memory_back();
+    assert_memory_equal(in->data + in->start, "6789", 4);
+    evert__input_release(e.s); /* not empty: without effect */
+    check_rc(evert_read_exactly(e.s, &bytes, 4), 0);
+    check_bytes(bytes, "6789");
+    evert__input_release(e.s);
+    assert_null(in->data);
+    drop_ends(e);
+}
+
+/* ---- In turns with others ---- */
+
+struct ticking {
+    int ticks;
+    bool stop;
+};
+
+static int tick(void *arg)
+{
+    struct ticking *ticking = (struct ticking *)arg;
+    for (; !ticking->stop; ticking->ticks++)
+        check_rc(evert_yield(), 0);
+    return 0;
+}
+
+/* BR-005: also where each read is served from the buffer. */
+static void test_a_reader_that_never_waits_lets_others_run(void **state)
+{
+    enum { READS = 2000 };
+    struct ticking ticking = {0, false};
+    char data[READS];
+    evert_bytes bytes;
+    evert_scope scope;
+    (void)state;
+    struct ends e = make_ends(UNIX);
+
+    memset(data, 'x', sizeof(data));
+    assert_true(peer_send(e.peer, data, sizeof(data)));
+    evert_scope_enter(&scope, EVERT_NEVER);
+    check_rc(evert_spawn(&scope, tick, &ticking), 0);
+    for (int i = 0; i < READS; i++) {
+        check_rc(evert_read_exactly(e.s, &bytes, 1), 0);
+        assert_true(ticking.ticks >= i / (EVERT__BUDGET + 1) - 1);
+    }
+    assert_true(ticking.ticks >= READS / (EVERT__BUDGET + 1) - 1);
+    ticking.stop = true;
+    check_rc(evert_scope_leave(&scope, 0), 0);
+    drop_ends(e);
+}
+
+struct echoing {
+    evert_stream *s;
+    bool stop;
+};
+
+static int echo(void *arg)
+{
+    struct echoing *echoing = (struct echoing *)arg;
+    evert_bytes bytes;
+    while (!echoing->stop) {
+        assert_true(evert_read(echoing->s, &bytes, 1000) > 0);
+        check_rc(evert_put(echoing->s, bytes), 0);
+    }
+    return 0;
+}
+
+/* Keeps an echo's buffers ready at both ends, in every turn. */
+static int keep_busy(void *arg)
+{
+    static char data[65536];
+    int fd = *(const int *)arg;
+    for (;;) {
+        (void)!send(fd, data, sizeof(data), MSG_NOSIGNAL);
+        (void)!recv(fd, data, sizeof(data), 0);
+        int rc = evert_yield();
+        if (rc < 0)
+            return rc;
+    }
+}
+
+/* BR-005: an echo that is flooded, and another client who comes in between. */
+static void test_a_flooded_echo_does_not_starve_others(void **state)
+{
+    struct ticking ticking = {0, false};
+    evert_scope scope;
+    (void)state;
+    struct ends flooded = make_ends(TCP), other = make_ends(TCP);
+    struct echoing first = {flooded.s, false}, second = {other.s, false};
+
+    evert_scope_enter(&scope, evert_after(PATIENCE));
+    check_rc(evert_spawn(&scope, keep_busy, &flooded.peer), 0);
+    check_rc(evert_spawn(&scope, echo, &first), 0);
+    check_rc(evert_spawn(&scope, echo, &second), 0);
+    check_rc(evert_spawn(&scope, tick, &ticking), 0);
+    for (int i = 0; i < 20; i++) {
+        int before = ticking.ticks;
+        peer_say(other.peer, "ping\n");
+        peer_hears(other.peer, "ping\n");
+        assert_true(ticking.ticks > before);
+    }
+    first.stop = second.stop = ticking.stop = true;
+    peer_say(other.peer, "the last");
+    peer_hears(other.peer, "the last");
+    evert_scope_cancel(&scope);
+    check_rc(evert_scope_leave(&scope, 0), 0);
+    evert_abort(flooded.s);
+    close(flooded.peer);
+    drop_ends(other);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        everywhere(test_a_view_stays_while_other_input_arrives),
+        cmocka_unit_test(test_use_of_a_view_after_its_end_is_caught),
+        everywhere(test_a_peer_that_floods_is_held_back),
+        everywhere(test_a_line_without_end_takes_no_memory),
+        everywhere(test_counted_reads_of_more_than_any_limit_work),
+        everywhere(test_a_read_that_waits_with_nothing_holds_no_buffer),
+        everywhere(test_room_is_made_without_losing_what_is_there),
+        everywhere(test_a_reader_that_never_waits_lets_others_run),
+        everywhere(test_a_flooded_echo_does_not_starve_others),
+    };
+    return run_table(tests);
+}

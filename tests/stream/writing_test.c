@@ -1,0 +1,436 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * How writes wait and end: held back by a peer that does not read, cancelled before and behind the
+ * first byte, closed under them. What writes promise otherwise is in write_test.c.
+ */
+#include "support.h"
+
+enum { PIECE = 1000, LARGE = 1 << 20 };
+
+/* A task that writes, and what came of it. */
+struct writer {
+    evert_stream *s;
+    const char *data;
+    size_t size;
+    int writes; /* that were done */
+    int rc;
+    bool done;
+};
+
+/* Writes in small pieces until one fails or all is written. */
+static int write_pieces(void *arg)
+{
+    struct writer *w = (struct writer *)arg;
+    for (size_t at = 0; w->rc == 0 && at < w->size; at += PIECE) {
+        size_t size = w->size - at < PIECE ? w->size - at : PIECE;
+        w->rc = evert_write(w->s, w->data + at, size);
+        if (w->rc == 0)
+            w->writes++;
+        if (w->rc == 0)
+            assert_in_range(w->s->out.queued, 0, EVERT_HIGH_WATER);
+    }
+    w->done = true;
+    return 0;
+}
+
+static int write_whole(void *arg)
+{
+    struct writer *w = (struct writer *)arg;
+    w->rc = evert_write(w->s, w->data, w->size);
+    w->done = true;
+    return 0;
+}
+
+static int flush_it(void *arg)
+{
+    struct writer *w = (struct writer *)arg;
+    w->rc = evert_flush(w->s);
+    w->done = true;
+    return 0;
+}
+
+static bool is_stuck(const struct writer *w)
+{
+    return w->done || (w->s->writer != NULL && w->s->sending);
+}
+
+/* Spawns a writer and waits until it waits for the peer. */
+static void spawn_writer(evert_scope *scope, evert_fn *fn, struct writer *w)
+{
+    check_rc(evert_spawn(scope, fn, w), 0);
+    for (int still = 0; still < 10; still++) {
+        let_run();
+        if (!is_stuck(w) || has_events(w->s->fd.number, POLLOUT))
+            still = 0;
+    }
+    assert_false(w->done);
+}
+
+/*
+ * Fills the kernel and the queue, so that a small write has to wait. Gives how much it is. More
+ * than once, since a slow back end may have sent much of the queue while the first writer waited.
+ */
+static size_t stuff(struct ends e, const char *data)
+{
+    struct writer w = {.s = e.s, .data = data, .size = LARGE};
+    size_t size = 0;
+    evert_scope scope;
+    do {
+        evert_scope_enter(&scope, EVERT_NEVER);
+        spawn_writer(&scope, write_pieces, &w);
+        evert_scope_cancel(&scope);
+        check_rc(evert_scope_leave(&scope, 0), 0);
+        check_rc(w.rc, -ECANCELED);
+        size += (size_t)w.writes * PIECE;
+        w = (struct writer){.s = e.s, .data = data + size, .size = LARGE - size};
+    } while (e.s->out.queued + PIECE <= EVERT_HIGH_WATER);
+    return size;
+}
+
+static void check_peer_gets(int peer, size_t size)
+{
+    char *got = malloc(size);
+    assert_non_null(got);
+    check_count(peer_receive(peer, got, size), (ssize_t)size);
+    assert_true(is_pattern(got, 0, size));
+    free(got);
+}
+
+/* ---- Held back ---- */
+
+/* S5: above the mark a write waits; it goes on when the peer has read. */
+static void test_writes_wait_while_the_peer_does_not_read(void **state)
+{
+    (void)state;
+    for (int kind = TCP; kind <= UNIX; kind++) {
+        struct ends e = make_narrow_ends((enum kind)kind);
+        char *data = make_pattern(LARGE);
+        struct writer w = {.s = e.s, .data = data, .size = LARGE};
+        evert_scope scope;
+
+        evert_scope_enter(&scope, evert_after(PATIENCE));
+        spawn_writer(&scope, write_pieces, &w);
+        assert_in_range(w.s->out.queued, EVERT__LOW_WATER + 1, EVERT_HIGH_WATER);
+        int before = w.writes;
+        turns(5);
+        assert_int_equal(w.writes, before);
+        check_peer_gets(e.peer, LARGE);
+        check_rc(evert_scope_leave(&scope, 0), 0);
+        assert_int_equal(w.writes, (LARGE + PIECE - 1) / PIECE);
+        check_rc(w.rc, 0);
+        free(data);
+        drop_ends(e);
+    }
+}
+
+/* S5: it is sent from the caller's memory, and not queued. */
+static void test_a_write_larger_than_the_mark_waits_until_it_is_sent(void **state)
+{
+    (void)state;
+    for (int kind = TCP; kind <= UNIX; kind++) {
+        struct ends e = make_narrow_ends((enum kind)kind);
+        char *data = make_pattern(LARGE);
+        struct writer w = {.s = e.s, .data = data, .size = LARGE};
+        evert_scope scope;
+
+        evert_scope_enter(&scope, evert_after(PATIENCE));
+        spawn_writer(&scope, write_whole, &w);
+        assert_int_equal(e.s->out.queued, 0);
+        check_peer_gets(e.peer, LARGE);
+        check_rc(evert_scope_leave(&scope, 0), 0);
+        check_rc(w.rc, 0);
+        free(data);
+        drop_ends(e);
+    }
+}
+
+static int write_pieces_and_large(void *arg)
+{
+    struct writer *w = (struct writer *)arg;
+    struct writer first = {.s = w->s, .data = w->data, .size = 50000};
+    check_rc(write_pieces(&first), 0);
+    check_rc(first.rc, 0);
+    w->rc = evert_write(w->s, w->data + 50000, w->size - 50000);
+    w->done = true;
+    return 0;
+}
+
+static void test_a_large_write_goes_behind_what_was_queued(void **state)
+{
+    (void)state;
+    struct ends e = make_narrow_ends(UNIX);
+    char *data = make_pattern(LARGE);
+    struct writer w = {.s = e.s, .data = data, .size = LARGE};
+    evert_scope scope;
+
+    evert_scope_enter(&scope, evert_after(PATIENCE));
+    spawn_writer(&scope, write_pieces_and_large, &w);
+    check_peer_gets(e.peer, LARGE);
+    check_rc(evert_scope_leave(&scope, 0), 0);
+    check_rc(w.rc, 0);
+    free(data);
+    drop_ends(e);
+}
+
+/* F21: a peer that never reads: held back, and then the deadline. */
+static void test_a_deadline_ends_writing_to_a_peer_that_never_reads(void **state)
+{
+    char block[10000] = {0};
+    evert_scope scope;
+    (void)state;
+    struct ends e = make_narrow_ends(TCP);
+    int rc = 0;
+
+    evert_scope_enter(&scope, evert_after(20 * MS));
+    while (rc == 0)
+        rc = evert_write(e.s, block, sizeof(block));
+    check_rc(rc, -ECANCELED);
+    check_rc(evert_scope_leave(&scope, rc), -ETIMEDOUT);
+    assert_in_range(e.s->out.queued, 0, EVERT_HIGH_WATER);
+    evert_abort(e.s);
+    close(e.peer);
+}
+
+/* S3. */
+static void test_a_second_writer_is_refused(void **state)
+{
+    (void)state;
+    struct ends e = make_narrow_ends(TCP);
+    char *data = make_pattern(LARGE);
+    struct writer w = {.s = e.s, .data = data, .size = LARGE};
+    evert_scope scope;
+
+    evert_scope_enter(&scope, evert_after(PATIENCE));
+    spawn_writer(&scope, write_whole, &w);
+    check_rc(evert_puts(e.s, "x"), -EBUSY);
+    check_rc(evert_write(e.s, data, LARGE), -EBUSY);
+    check_rc(evert_flush(e.s), -EBUSY);
+    check_rc(evert_write_eof(e.s), -EBUSY);
+    check_peer_gets(e.peer, LARGE);
+    check_rc(evert_scope_leave(&scope, 0), 0);
+    check_rc(w.rc, 0); /* and it does not stick */
+    check_rc(evert_puts(e.s, "x"), 0);
+    peer_hears(e.peer, "x");
+    free(data);
+    drop_ends(e);
+}
+
+/* ---- Cancelled ---- */
+
+/* S5: nothing was taken, nothing has happened. */
+static void test_a_write_cancelled_before_it_took_anything_has_no_effect(void **state)
+{
+    evert_scope scope;
+    (void)state;
+    for (int i = 0; i < 6; i++) {
+        struct ends e = make_narrow_ends(i % 2 ? TCP : UNIX);
+        char *data = make_pattern(LARGE);
+        char *other = calloc(1, LARGE);
+        assert_non_null(other);
+        size_t size = i < 4 ? stuff(e, data) : 0;
+
+        struct writer w = {.s = e.s, .data = other, .size = i < 2 ? PIECE : LARGE};
+        evert_scope_enter(&scope, EVERT_NEVER);
+        if (i < 4) { /* it waits for what is before it */
+            spawn_writer(&scope, write_whole, &w);
+            evert_scope_cancel(&scope);
+        } else { /* it is made in a scope that is cancelled already */
+            evert_scope_cancel(&scope);
+            write_whole(&w);
+        }
+        check_rc(evert_scope_leave(&scope, 0), 0);
+        check_rc(w.rc, -ECANCELED);
+        free(other);
+
+        w = (struct writer){.s = e.s, .data = data + size, .size = 20 * PIECE};
+        evert_scope_enter(&scope, evert_after(PATIENCE));
+        check_rc(evert_spawn(&scope, write_pieces, &w), 0);
+        check_peer_gets(e.peer, size + 20 * PIECE);
+        check_rc(evert_scope_leave(&scope, 0), 0);
+        check_rc(w.rc, 0);
+        free(data);
+        check_rc(drop_ends(e), 0);
+    }
+}
+
+/* S5, F33: and the memory is the caller's again, whatever the kernel still does. */
+static void test_a_write_cancelled_half_way_breaks_the_write_side(void **state)
+{
+    evert_scope scope;
+    evert_bytes bytes;
+    (void)state;
+    for (int kind = TCP; kind <= UNIX; kind++) {
+        struct ends e = make_narrow_ends((enum kind)kind);
+        char *data = make_pattern(LARGE);
+        struct writer w = {.s = e.s, .data = data, .size = LARGE};
+
+        evert_scope_enter(&scope, EVERT_NEVER);
+        spawn_writer(&scope, write_whole, &w);
+        evert_scope_cancel(&scope);
+        check_rc(evert_scope_leave(&scope, 0), 0);
+        check_rc(w.rc, -ECANCELED);
+        memset(data, 0, LARGE);
+        free(data);
+        turns(5);
+
+        check_rc(evert_puts(e.s, "x"), -ECANCELED);
+        check_rc(evert_flush(e.s), -ECANCELED);
+        check_rc(evert_write_eof(e.s), -ECANCELED);
+        peer_say(e.peer, "line\r\n");
+        check_rc(evert_read_line(e.s, &bytes), 0); /* what arrives is still read */
+        check_rc(evert_read_line(e.s, &bytes), -ECANCELED);
+        size_t size = arrived(e.peer);
+        assert_in_range(size, 1, LARGE - 1);
+        check_peer_gets(e.peer, size);
+        check_rc(drop_ends(e), -ECANCELED);
+    }
+}
+
+/* In blocking mode a small write has been taken when it waits, so a cancel breaks it. */
+static void test_a_blocking_write_cancelled_behind_the_queue_breaks_the_write_side(void **state)
+{
+    char block[10000] = {0};
+    evert_scope scope;
+    (void)state;
+    struct ends e = make_narrow_ends(UNIX);
+    int rc = 0;
+
+    evert_scope_enter(&scope, evert_after(20 * MS));
+    while (rc == 0)
+        rc = evert_write(e.s, block, sizeof(block));
+    check_rc(evert_scope_leave(&scope, rc), -ETIMEDOUT);
+    check_rc(evert_puts(e.s, "x"), -ECANCELED);
+    check_rc(drop_ends(e), -ECANCELED);
+}
+
+static void test_a_cancelled_flush_loses_nothing(void **state)
+{
+    evert_scope scope;
+    (void)state;
+    struct ends e = make_narrow_ends(TCP);
+    char *data = make_pattern(LARGE);
+    size_t size = stuff(e, data);
+    struct writer w = {.s = e.s};
+
+    evert_scope_enter(&scope, EVERT_NEVER);
+    spawn_writer(&scope, flush_it, &w);
+    evert_scope_cancel(&scope);
+    check_rc(evert_scope_leave(&scope, 0), 0);
+    check_rc(w.rc, -ECANCELED);
+    check_peer_gets(e.peer, size);
+    check_rc(evert_flush(e.s), 0);
+    free(data);
+    check_rc(drop_ends(e), 0);
+}
+
+/* F51: a cancel that meets the send in any state; the peer gets a prefix, or all and no error. */
+static void test_a_cancel_at_any_moment_leaves_a_prefix_or_all(void **state)
+{
+    enum { SIZE = 200000 };
+    evert_scope scope;
+    (void)state;
+    for (int i = 0; i < 40; i++) {
+        struct ends e = make_narrow_ends(i % 2 ? TCP : UNIX);
+        char *data = make_pattern(SIZE), *got = malloc(SIZE);
+        struct writer w = {.s = e.s, .data = data, .size = SIZE};
+        size_t size = 0;
+        ssize_t count = 1;
+
+        assert_non_null(got);
+        evert_scope_enter(&scope, EVERT_NEVER);
+        check_rc(evert_spawn(&scope, write_whole, &w), 0);
+        for (int rest = i; rest > 0 && count > 0; rest--) {
+            count = recv(e.peer, got + size, 8192, 0);
+            size += count > 0 ? (size_t)count : 0;
+            count = 1;
+            turns(1);
+        }
+        evert_scope_cancel(&scope);
+        check_rc(evert_scope_leave(&scope, 0), 0);
+        assert_true(w.rc == 0 || w.rc == -ECANCELED);
+        free(data);
+        evert_scope_enter(&scope, EVERT_NEVER);
+        check_rc(evert_spawn(&scope, close_it, e.s), 0);
+        count = peer_receive(e.peer, got + size, SIZE - size);
+        assert_true(count >= 0);
+        size += (size_t)count;
+        assert_true(is_pattern(got, 0, size));
+        assert_true(w.rc < 0 || size == SIZE);
+        if (size == SIZE)
+            peer_hears_end(e.peer);
+        close(e.peer);
+        free(got);
+        int rc = evert_scope_leave(&scope, 0);
+        assert_true(rc == 0 || rc == -ECANCELED);
+    }
+}
+
+/* ---- Closed meanwhile ---- */
+
+static void check_closing_wakes(evert_fn *fn, bool cancels, bool aborts)
+{
+    for (int kind = TCP; kind <= UNIX; kind++) {
+        struct ends e = make_narrow_ends((enum kind)kind);
+        char *data = make_pattern(LARGE);
+        struct writer w = {.s = e.s, .data = data, .size = LARGE};
+        evert_scope scope;
+
+        if (fn == flush_it)
+            (void)stuff(e, data);
+        evert_scope_enter(&scope, evert_after(PATIENCE));
+        spawn_writer(&scope, fn, &w);
+        if (cancels)
+            evert_scope_cancel(&scope);
+        evert_set_close_limit(e.s, 5 * MS);
+        if (aborts)
+            evert_abort(e.s);
+        else
+            (void)evert_close(e.s);
+        check_rc(evert_scope_leave(&scope, 0), 0);
+        check_rc(w.rc, cancels ? -ECANCELED : EVERT_ECLOSED);
+        free(data);
+        close(e.peer);
+    }
+}
+
+/* S3, for writers. */
+static void test_closing_wakes_a_waiting_writer(void **state)
+{
+    (void)state;
+    for (int aborts = 0; aborts < 2; aborts++) {
+        check_closing_wakes(write_pieces, false, aborts);
+        check_closing_wakes(write_whole, false, aborts);
+        check_closing_wakes(flush_it, false, aborts);
+    }
+}
+
+/* The memory stays until the cancelled writer has left it, too. */
+static void test_a_stream_may_be_closed_right_after_its_writer_was_cancelled(void **state)
+{
+    (void)state;
+    for (int aborts = 0; aborts < 2; aborts++) {
+        check_closing_wakes(write_pieces, true, aborts);
+        check_closing_wakes(write_whole, true, aborts);
+        check_closing_wakes(flush_it, true, aborts);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        everywhere(test_writes_wait_while_the_peer_does_not_read),
+        everywhere(test_a_write_larger_than_the_mark_waits_until_it_is_sent),
+        everywhere(test_a_large_write_goes_behind_what_was_queued),
+        everywhere(test_a_deadline_ends_writing_to_a_peer_that_never_reads),
+        everywhere(test_a_second_writer_is_refused),
+        everywhere(test_a_write_cancelled_before_it_took_anything_has_no_effect),
+        everywhere(test_a_write_cancelled_half_way_breaks_the_write_side),
+        in_blocking_mode(
+            test_a_blocking_write_cancelled_behind_the_queue_breaks_the_write_side),
+        everywhere(test_a_cancelled_flush_loses_nothing),
+        everywhere(test_a_cancel_at_any_moment_leaves_a_prefix_or_all),
+        everywhere(test_closing_wakes_a_waiting_writer),
+        everywhere(test_a_stream_may_be_closed_right_after_its_writer_was_cancelled),
+    };
+    return run_table(tests);
+}
