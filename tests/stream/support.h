@@ -36,8 +36,8 @@ enum kind { TCP, UNIX };
 
 #define check_count(call, wanted) check_count_at((call), (wanted), #call, __FILE__, __LINE__)
 
-static inline void check_count_at(ssize_t count, ssize_t wanted, const char *call,
-                                  const char *file, int line)
+static inline void check_count_at(ssize_t count, ssize_t wanted, const char *call, const char *file,
+                                  int line)
 {
     if (count == wanted)
         return;
@@ -76,13 +76,13 @@ static inline bool over_at(evert_time limit)
 }
 
 /* Waits, while others run, until `condition` holds. For tests inside a loop and outside. */
-#define wait_until(condition)                                                                      \
-    do {                                                                                           \
-        evert_time wait_limit = evert_after(PATIENCE);                                             \
-        while (!(condition)) {                                                                     \
-            assert_false(over_at(wait_limit));                                                     \
-            let_run();                                                                             \
-        }                                                                                          \
+#define wait_until(condition)                          \
+    do {                                               \
+        evert_time wait_limit = evert_after(PATIENCE); \
+        while (!(condition)) {                         \
+            assert_false(over_at(wait_limit));         \
+            let_run();                                 \
+        }                                              \
     } while (0)
 
 /* Lets others run, and other processes as well; also in a cancelled scope. */
@@ -302,8 +302,8 @@ static inline struct ends make_ends(enum kind kind)
 }
 
 /*
- * The same with small buffers in the kernel, so that a peer that does not read is soon felt. Not too
- * small for TCP, where a window that many tiny segments have closed is opened by timers only.
+ * The same with small buffers in the kernel, so that a peer that does not read is soon felt. Not
+ * too small for TCP, where a window that many tiny segments have closed is opened by timers only.
  */
 static inline struct ends make_narrow_ends(enum kind kind)
 {
@@ -421,18 +421,20 @@ static inline void run_clean_blocking(void **state)
 
 /* As of the layer below: run as a task, and then as plain blocking code; or only as the latter. */
 #undef everywhere
-#define everywhere(test)                                                                           \
-    {                                                                                              \
-#test, run_clean_everywhere, NULL, NULL, &(struct body) {                                  \
-            test                                                                                   \
-        }                                                                                          \
+#define everywhere(test)                                        \
+    {                                                           \
+#test, run_clean_everywhere, NULL, NULL, &(struct body) \
+        {                                                       \
+            test                                                \
+        }                                                       \
     }
 
-#define in_blocking_mode(test)                                                                     \
-    {                                                                                              \
-#test, run_clean_blocking, NULL, NULL, &(struct body) {                                    \
-            test                                                                                   \
-        }                                                                                          \
+#define in_blocking_mode(test)                                \
+    {                                                         \
+#test, run_clean_blocking, NULL, NULL, &(struct body) \
+        {                                                     \
+            test                                              \
+        }                                                     \
     }
 
 /* ---- Other ---- */
