@@ -43,6 +43,10 @@ void evert__wait(struct evert__task *self, struct evert__waiter *waiter)
 {
     waiter->task = self;
     self->waiter = waiter;
+    /* A call that waits more than once may have been cancelled in between: nobody tells it again.
+     */
+    if (evert__task_cancelled(self))
+        evert__task_cancel_wait(self);
     if (evert__loop_forked(self->loop)) {
         evert__wake(waiter, EVERT_ECLOSED); /* a child's copy: the parent's loop is not run here */
     } else if (self->root) {

@@ -18,7 +18,7 @@
 #include "loop/readiness.h"
 
 /* Where a delayed op is. IDLE and INSIDE ones are on no list. */
-enum { IDLE, TO_START, INSIDE, INSIDE_CANCELLED, TO_TELL };
+enum { IDLE, TO_START, TO_START_CANCELLED, INSIDE, INSIDE_CANCELLED, TO_TELL };
 
 struct adverse {
     struct evert__link ops, sources;
@@ -116,8 +116,11 @@ static bool cancel(struct evert__op *op)
     evert_loop *loop = op->fd->loop;
     switch (op->held.state) {
     case TO_START:
-        if (draw(loop, 3) == 0)
-            return false; /* it lost: the op will be made all the same */
+        if (draw(loop, 3) == 0) {
+            /* It lost: the op will be made all the same, though it will not wait. */
+            op->held.state = TO_START_CANCELLED;
+            return false;
+        }
         evert__link_remove(&op->held.link);
         break;
     case INSIDE:
@@ -130,6 +133,7 @@ static bool cancel(struct evert__op *op)
     default:
         return false; /* complete already, or cancelled already */
     }
+    op->held.state = IDLE;
     if (draw(loop, 2))
         return true;
     op->result = -ECANCELED;
@@ -185,6 +189,13 @@ static void release_op(struct evert__op *op)
         op->held.state = INSIDE;
         if (inner->start(op))
             evert__adverse_hold_op(op);
+        break;
+    case TO_START_CANCELLED:
+        if (!inner->start(op)) {
+            inner->cancel(op);
+            op->result = -ECANCELED;
+        }
+        evert__adverse_hold_op(op);
         break;
     case INSIDE_CANCELLED:
         inner->cancel(op);

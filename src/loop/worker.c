@@ -23,6 +23,7 @@ struct evert__workers {
     evert_loop *loop; /* NULL when the loop is done with this */
     struct evert__link queue, others;
     unsigned threads, idle, most;
+    unsigned waiting; /* jobs in the queue: each is for an idle thread, as far as there are any */
     unsigned references; /* a thread each, and the loop */
 };
 
@@ -92,6 +93,7 @@ static void *worker(void *arg)
     pthread_mutex_lock(&w->lock);
     while (!evert__list_empty(&w->queue) || wait_for_work(w)) {
         struct evert__link *link = evert__list_shift(&w->queue);
+        w->waiting--;
         do_job(w, EVERT__CONTAINER(link, struct evert__job, link));
     }
     if (--w->threads == 0)
@@ -141,6 +143,7 @@ void evert__workers_free(struct evert__workers *w, evert_time limit)
     pthread_mutex_lock(&w->lock);
     w->loop = NULL;
     evert__list_splice(&gone, &w->queue);
+    w->waiting = 0;
     for (link = w->others.next; link != &w->others; link = next) {
         struct evert__job *job = EVERT__CONTAINER(link, struct evert__job, link);
         next = link->next;
@@ -178,13 +181,14 @@ int evert__job_start(struct evert__workers *w, struct evert__job *job)
     job->posted = job->abandoned = false;
 
     pthread_mutex_lock(&w->lock);
-    if (w->idle == 0 && w->threads < w->most) {
+    if (w->idle <= w->waiting && w->threads < w->most) {
         rc = start_thread(w);
         if (w->threads > 0)
             rc = 0; /* another one will come to it */
     }
     if (rc == 0) {
         evert__list_append(&w->queue, &job->link);
+        w->waiting++;
         pthread_cond_signal(&w->work);
     }
     pthread_mutex_unlock(&w->lock);
@@ -197,8 +201,10 @@ void evert__job_abandon(struct evert__job *job)
     pthread_mutex_lock(&w->lock);
     bool queued = job->queued;
     job->abandoned = true;
-    if (queued)
+    if (queued) {
         evert__link_remove(&job->link);
+        w->waiting--;
+    }
     pthread_mutex_unlock(&w->lock);
     if (queued)
         job->discard(job);

@@ -53,6 +53,8 @@ static int parse_tcp(const char *text, struct evert__endpoint *ret)
             return EVERT_EADDRESS;
         host++;
         size -= 2;
+        if (memchr(host, ':', size) == NULL)
+            return EVERT_EADDRESS;
     } else if (memchr(text, ':', size) != NULL) {
         return EVERT_EADDRESS;
     }

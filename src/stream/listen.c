@@ -95,6 +95,7 @@ const char *evert_listener_address(const evert_listener *listener)
 struct accepting {
     struct evert__waiter waiter;
     evert_listener *listener;
+    struct evert__ready ending; /* run when the program is told to end */
 };
 
 static bool stop_accepting(struct evert__waiter *waiter)
@@ -105,14 +106,23 @@ static bool stop_accepting(struct evert__waiter *waiter)
     return true;
 }
 
+/* Wakes the accepting task, which then finds the loop ending. */
+static void told_to_end(struct evert__ready *ready)
+{
+    evert__wake(&EVERT__CONTAINER(ready, struct accepting, ending)->waiter, 0);
+}
+
 /* Waits until there may be a connection. */
 static int await_connection(evert_listener *listener, struct evert__task *self)
 {
-    struct accepting accepting = {.waiter.cancel = stop_accepting, .listener = listener};
+    struct accepting accepting = {
+        .waiter.cancel = stop_accepting, .listener = listener, .ending.run = told_to_end};
     if (evert__listener_arm(listener))
         return 0;
     listener->waiter = &accepting.waiter;
+    evert__list_append(&self->loop->servers, &accepting.ending.link);
     evert__wait(self, &accepting.waiter);
+    evert__link_remove(&accepting.ending.link);
     if (accepting.waiter.result < 0)
         return (int)accepting.waiter.result; /* closed meanwhile: it may be gone */
     listener->waiter = NULL;
@@ -126,6 +136,8 @@ int evert_accept(evert_listener *listener, evert_stream **ret)
     int rc = evert__checkpoint_on(listener->loop, &self);
     if (rc < 0)
         return rc;
+    if (evert__loop_forked(listener->loop))
+        return EVERT_ECLOSED; /* a child's copy: newcomers are the parent's */
     if (listener->waiter != NULL)
         return -EBUSY;
     for (;;) {

@@ -5,6 +5,8 @@
  */
 #include <evert/stream/listener.h>
 
+#include <string.h>
+
 #include "base/log.h"
 #include "coro/describe.h"
 #include "net/listener.h"
@@ -15,8 +17,8 @@ struct evert__server {
     void *arg;
     evert_listener *listener;
     evert_scope tasks;
-    struct evert__ready ending; /* run when the program is told to end */
-    const char *name, *place;   /* of the handler, for its tasks */
+    const char *name, *place; /* of the handler, for its tasks */
+    char address[EVERT__ADDRESS_WORDS];
 };
 
 /* How long to wait before accepting goes on when there was no memory for a task. */
@@ -25,7 +27,7 @@ struct evert__server {
 static void log_failure(const struct evert__server *server, const struct evert__task *self, int rc)
 {
     if (rc < 0 && rc != EVERT_EOF && !(rc == -ECANCELED && evert__task_cancelled(self)))
-        evert__log(EVERT_LOG_WARNING, "%s on %s: %s", server->name, server->listener->address,
+        evert__log(EVERT_LOG_WARNING, "%s on %s: %s", server->name, server->address,
                    evert__description_of(self, rc));
 }
 
@@ -44,14 +46,6 @@ static int serve_one(void *arg)
     return 0;
 }
 
-/* Wakes the accepting task, which then finds the loop ending. */
-static void stop_accepting(struct evert__ready *ready)
-{
-    struct evert__server *server = EVERT__CONTAINER(ready, struct evert__server, ending);
-    if (server->listener->waiter != NULL)
-        evert__wake(server->listener->waiter, 0);
-}
-
 static int accept_all(struct evert__server *server)
 {
     evert_stream *s;
@@ -65,7 +59,7 @@ static int accept_all(struct evert__server *server)
         }
         if (rc == -ENOMEM) {
             evert__log(EVERT_LOG_WARNING, "%s on %s: no memory for a connection", server->name,
-                       server->listener->address);
+                       server->address);
             rc = evert_sleep(PAUSE);
         }
         if (rc < 0)
@@ -76,28 +70,22 @@ static int accept_all(struct evert__server *server)
 int evert_serve_at(evert_listener *listener, evert_handler *handler, void *arg, const char *name,
                    const char *place)
 {
-    struct evert__server server = {.handler = handler,
-                                   .arg = arg,
-                                   .listener = listener,
-                                   .ending.run = stop_accepting,
-                                   .name = name,
-                                   .place = place};
+    struct evert__server server = {
+        .handler = handler, .arg = arg, .listener = listener, .name = name, .place = place};
     struct evert__task *self;
     int rc = evert__checkpoint(&self);
     if (rc < 0) {
         evert_listener_close(listener);
         return rc;
     }
+    memcpy(server.address, listener->address, sizeof(server.address));
     evert_scope_enter(&server.tasks, EVERT_NEVER);
     evert_scope_keep_going(&server.tasks);
-    evert__list_append(&self->loop->servers, &server.ending.link);
     rc = accept_all(&server);
-    evert__link_remove(&server.ending.link);
+    evert_listener_close(listener); /* at once, so that newcomers do not wait for nothing */
     if (rc == EVERT_ECLOSED)
         rc = 0; /* the program is ending: those that are served may finish */
     else
         evert_scope_cancel(&server.tasks);
-    rc = evert_scope_leave(&server.tasks, rc);
-    evert_listener_close(listener);
-    return rc;
+    return evert_scope_leave(&server.tasks, rc);
 }

@@ -122,8 +122,6 @@ static int write_large(evert_stream *s, struct evert__task *self, const char *da
             sent += (size_t)count;
         else
             rc = (int)count;
-        if (rc == 0 && sent < size && evert__task_cancelled(self))
-            rc = -ECANCELED; /* a cancel came that could not end the send */
     }
     if (rc == -ECANCELED && sent > 0 && s->closing == EVERT__OPEN)
         evert__output_break(s, rc); /* half a message is worse than none */
@@ -288,7 +286,7 @@ void evert__stop_writer(evert_stream *s)
     } else {
         if (s->write_error == 0)
             s->write_error = EVERT_ECLOSED; /* it was cut in the middle */
-        if (stop_large(s->writer))
+        if (s->sending && stop_large(s->writer)) /* not sending: it was woken already */
             evert__wake(s->writer, 0);
     }
 }

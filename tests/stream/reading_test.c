@@ -236,6 +236,50 @@ static void test_bytes_and_a_cancel_in_one_turn_lose_nothing(void **state)
     }
 }
 
+struct canceller {
+    const evert_stream *s;
+    evert_scope *scope;
+};
+
+/*
+ * Cancels when the reader has been told of bytes, and has not run since. (On the adverse back end
+ * it may have taken them already, unasked.)
+ */
+static int cancel_between_wake_and_run(void *arg)
+{
+    const struct canceller *c = (const struct canceller *)arg;
+    while (!c->s->reader->done && arrived(c->s->fd.number) > 0)
+        check_rc(evert_yield(), 0);
+    evert_scope_cancel(c->scope);
+    return 0;
+}
+
+/* C3: the bytes that woke it are not enough, and it must not wait for more in a cancelled scope. */
+static void test_a_cancel_that_comes_behind_the_wake_ends_the_next_wait(void **state)
+{
+    (void)state;
+    for (int kind = 3; kind < KINDS; kind++) {
+        struct ends e = make_ends(kind % 2 ? TCP : UNIX);
+        struct reader reader = {.s = e.s, .kind = kind};
+        evert_scope outer, inner;
+        struct canceller canceller = {e.s, &inner};
+        evert_bytes bytes;
+
+        evert_scope_enter(&outer, evert_after(PATIENCE));
+        evert_scope_enter(&inner, EVERT_NEVER);
+        spawn_reader(&inner, &reader);
+        peer_say(e.peer, "xy");
+        check_rc(evert_spawn(&inner, cancel_between_wake_and_run, &canceller), 0);
+        check_rc(evert_scope_leave(&inner, 0), 0);
+        check_rc(evert_scope_leave(&outer, 0), 0); /* and not at its deadline */
+        check_count(reader.rc, -ECANCELED);
+        check_rc(evert_read_exactly(e.s, &bytes, 2), 0);
+        check_bytes(bytes, "xy");
+        free_reader(&reader);
+        drop_ends(e);
+    }
+}
+
 static void test_a_deadline_ends_a_read(void **state)
 {
     (void)state;
@@ -527,6 +571,7 @@ int main(void)
         everywhere(test_a_large_read_cancelled_half_way_loses_nothing),
         everywhere(test_a_read_in_a_cancelled_scope_takes_nothing),
         everywhere(test_bytes_and_a_cancel_in_one_turn_lose_nothing),
+        everywhere(test_a_cancel_that_comes_behind_the_wake_ends_the_next_wait),
         everywhere(test_a_deadline_ends_a_read),
         everywhere(test_closing_wakes_a_waiting_reader),
         everywhere(test_a_stream_may_be_closed_right_after_its_reader_was_cancelled),

@@ -28,7 +28,7 @@
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 
 /* How long a test waits for what must happen, before it fails. */
-#define PATIENCE (30 * EVERT_SECOND)
+#define PATIENCE (20 * EVERT_SECOND)
 
 enum kind { TCP, UNIX };
 

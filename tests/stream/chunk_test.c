@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT */
+/* The chunks that a loop keeps for the bytes on their way. */
+#include "support.h"
+
+/* A loop of its own, whose pool is empty. */
+static evert_loop *loop;
+
+static int new_loop(void **state)
+{
+    (void)state;
+    return evert_loop_new(&loop);
+}
+
+static int free_loop(void **state)
+{
+    (void)state;
+    evert_loop_free(loop);
+    return 0;
+}
+
+static void test_a_chunk_is_one_allocation_of_its_size(void **state)
+{
+    (void)state;
+    struct evert__chunk *chunk = evert__chunk_get(loop);
+    assert_non_null(chunk);
+    assert_null(chunk->next);
+    assert_int_equal(chunk->start, 0);
+    assert_int_equal(chunk->end, 0);
+    memset(chunk->data, 'x', EVERT__CHUNK_ROOM);
+    assert_ptr_equal(chunk->data + EVERT__CHUNK_ROOM, (char *)chunk + EVERT__CHUNK);
+    evert__chunk_put(loop, chunk);
+}
+
+static void test_a_chunk_that_was_put_back_is_had_again_and_empty(void **state)
+{
+    (void)state;
+    struct evert__chunk *chunk = evert__chunk_get(loop);
+    assert_non_null(chunk);
+    chunk->start = 3;
+    chunk->end = 7;
+    evert__chunk_put(loop, chunk);
+    take_memory_away();
+    assert_ptr_equal(evert__chunk_get(loop), chunk);
+    assert_int_equal(chunk->start, 0);
+    assert_int_equal(chunk->end, 0);
+    assert_null(evert__chunk_get(loop)); /* there is no other */
+    evert__chunk_put(loop, chunk);
+    give_memory_back();
+}
+
+static void test_without_memory_there_is_none(void **state)
+{
+    (void)state;
+    take_memory_away();
+    assert_null(evert__chunk_get(loop));
+    give_memory_back();
+}
+
+/* What a burst needed is given back in the end. */
+static void test_no_more_than_some_are_kept(void **state)
+{
+    enum { MANY = 1000, KEPT = 256 };
+    static struct evert__chunk *chunks[MANY];
+    int kept = 0;
+    (void)state;
+    for (int i = 0; i < MANY; i++) {
+        chunks[i] = evert__chunk_get(loop);
+        assert_non_null(chunks[i]);
+    }
+    for (int i = 0; i < MANY; i++)
+        evert__chunk_put(loop, chunks[i]);
+    take_memory_away();
+    while (kept < MANY && (chunks[kept] = evert__chunk_get(loop)) != NULL)
+        kept++;
+    give_memory_back();
+    assert_int_equal(kept, KEPT);
+    while (kept > 0)
+        evert__chunk_put(loop, chunks[--kept]);
+}
+
+#define CASE(test) cmocka_unit_test_setup_teardown(test, new_loop, free_loop)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        CASE(test_a_chunk_is_one_allocation_of_its_size),
+        CASE(test_a_chunk_that_was_put_back_is_had_again_and_empty),
+        CASE(test_without_memory_there_is_none),
+        CASE(test_no_more_than_some_are_kept),
+    };
+    return run_table(tests);
+}

@@ -1,0 +1,538 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * evert_serve (S6): a task for each connection, whose failure is its own; how serving ends, by a
+ * cancel, a deadline, a signal (P9) or a broken listener; and how it survives shortages.
+ */
+#include "support.h"
+
+#include "net/listener.h"
+
+/* ---- A server ---- */
+
+struct server {
+    evert_scope scope;
+    evert_listener *listener;
+    evert_handler *handler;
+    void *arg;
+    int rc; /* 1 until it has ended */
+    char address[100];
+};
+
+static int serve_it(void *arg)
+{
+    struct server *server = arg;
+    server->rc =
+        evert_serve_at(server->listener, server->handler, server->arg, "greet", EVERT_PLACE);
+    return 0;
+}
+
+static void listen_at(struct server *server, const char *address, evert_handler *handler, void *arg)
+{
+    server->handler = handler;
+    server->arg = arg;
+    server->rc = 1;
+    check_rc(evert_listen(&server->listener, address), 0);
+    snprintf(server->address, sizeof(server->address), "%s",
+             evert_listener_address(server->listener));
+}
+
+static void start_at(struct server *server, const char *address, evert_handler *handler, void *arg)
+{
+    listen_at(server, address, handler, arg);
+    evert_scope_enter(&server->scope, EVERT_NEVER);
+    check_rc(evert_spawn(&server->scope, serve_it, server), 0);
+}
+
+static void start(struct server *server, evert_handler *handler, void *arg)
+{
+    start_at(server, "tcp://127.0.0.1:0", handler, arg);
+}
+
+static bool is_refused(const char *address)
+{
+    evert_stream *s;
+    evert_scope shield;
+    evert_shield_enter(&shield, EVERT_NEVER);
+    int rc = evert_connect(&s, address);
+    check_rc(evert_scope_leave(&shield, 0), 0);
+    if (rc == 0)
+        evert_abort(s);
+    return rc == -ECONNREFUSED || rc == -ENOENT;
+}
+
+/* Serving ends with `rc`, and the listener is closed. */
+static void ended(struct server *server, int rc)
+{
+    check_rc(evert_scope_leave(&server->scope, 0), 0);
+    check_rc(server->rc, rc);
+    assert_true(is_refused(server->address));
+}
+
+static void stop(struct server *server)
+{
+    evert_scope_cancel(&server->scope);
+    ended(server, -ECANCELED);
+}
+
+/* ---- Handlers ---- */
+
+/* Says each line again. "fail" fails, "end" returns, "abort" aborts and "close" closes. */
+static int echo(evert_stream *s, void *unused)
+{
+    evert_bytes line;
+    int rc;
+    (void)unused;
+    while ((rc = evert_read_line(s, &line)) == 0) {
+        if (evert_bytes_equal(line, evert_bytes_of("fail")))
+            return -EIO;
+        if (evert_bytes_equal(line, evert_bytes_of("end")))
+            return 7;
+        if (evert_bytes_equal(line, evert_bytes_of("cancelled")))
+            return -ECANCELED;
+        if (evert_bytes_equal(line, evert_bytes_of("nowhere")))
+            return evert_connect(&s, "nowhere");
+        if (evert_bytes_equal(line, evert_bytes_of("abort"))) {
+            evert_abort(s);
+            return -EIO;
+        }
+        if (evert_bytes_equal(line, evert_bytes_of("close"))) {
+            evert_puts(s, "bye\r\n");
+            return evert_close(s);
+        }
+        evert_put(s, line);
+        evert_puts(s, "\r\n");
+    }
+    return rc;
+}
+
+static int client_of(const struct server *server)
+{
+    return plain_connect(server->address);
+}
+
+/* Somebody who is being served. */
+static int served_client(const struct server *server)
+{
+    int client = client_of(server);
+    wait_until(has_events(client, POLLOUT));
+    peer_say(client, "hello\r\n");
+    peer_hears(client, "hello\r\n");
+    return client;
+}
+
+static void check_served(int client)
+{
+    peer_say(client, "still\r\n");
+    peer_hears(client, "still\r\n");
+}
+
+/* ---- What comes of handlers ---- */
+
+/* S6: all but EVERT_EOF is logged, with the words of the failure; the others live on. */
+static void test_a_failure_is_logged_and_ends_its_connection_alone(void **state)
+{
+    static const struct {
+        const char *says, *words;
+    } rows[] = {{"fail\r\n", "Input/output error"},
+                {"nowhere\r\n", "connect nowhere: Not an address"},
+                {"cancelled\r\n", "Operation canceled"},
+                {"half a line", "The stream ended too early"}};
+    struct server server;
+    (void)state;
+    start(&server, echo, NULL);
+    int other = served_client(&server);
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        char words[300];
+        start_logging();
+        int client = served_client(&server);
+        peer_say(client, rows[i].says);
+        assert_int_equal(shutdown(client, SHUT_WR), 0);
+        peer_hears_end(client);
+        wait_until(logged.count > 0);
+        stop_logging();
+        snprintf(words, sizeof(words), "greet on %s: %s\n", server.address, rows[i].words);
+        assert_string_equal(logged.text, words);
+        assert_int_equal(logged.level, EVERT_LOG_WARNING);
+        close(client);
+        check_served(other);
+    }
+    close(other);
+    stop(&server);
+}
+
+/* S6 */
+static void test_an_end_and_a_success_are_not_logged(void **state)
+{
+    struct server server;
+    (void)state;
+    start_logging();
+    start(&server, echo, NULL);
+    int client = served_client(&server);
+    assert_int_equal(shutdown(client, SHUT_WR), 0); /* EVERT_EOF */
+    peer_hears_end(client);
+    close(client);
+    client = served_client(&server);
+    peer_say(client, "end\r\n"); /* a positive result */
+    peer_hears_end(client);
+    close(client);
+    stop(&server);
+    stop_logging();
+    assert_int_equal(logged.count, 0);
+}
+
+/* S6 */
+static void test_a_handler_may_close_or_abort_its_stream(void **state)
+{
+    struct server server;
+    char byte;
+    (void)state;
+    start(&server, echo, NULL);
+    int client = served_client(&server);
+    peer_say(client, "close\r\n");
+    peer_hears(client, "bye\r\n");
+    peer_hears_end(client);
+    close(client);
+
+    start_logging();
+    client = served_client(&server);
+    peer_say(client, "abort\r\n");
+    check_count(peer_receive(client, &byte, 1), -ECONNRESET);
+    wait_until(logged.count > 0); /* what it returned is told all the same */
+    stop_logging();
+    check_words(logged.text, "Input/output error");
+    close(client);
+    stop(&server);
+}
+
+/* F18: also without evert_run(), which ignores SIGPIPE. */
+static int write_on(evert_stream *s, void *rc)
+{
+    int *result = rc;
+    do
+        *result = evert_puts(s, "and on");
+    while (*result == 0 && (*result = evert_flush(s)) == 0 && evert_yield() == 0);
+    return *result;
+}
+
+static void test_a_peer_that_resets_kills_nobody(void **state)
+{
+    struct server server;
+    int rc = 0;
+    (void)state;
+    start_logging();
+    start(&server, write_on, &rc);
+    int client = client_of(&server);
+    peer_hears(client, "and on");
+    peer_reset(client);
+    wait_until(logged.count > 0);
+    stop_logging();
+    assert_true(rc == -ECONNRESET || rc == -EPIPE);
+    stop(&server);
+}
+
+static void test_300_are_served_at_once(void **state)
+{
+    enum { MANY = 300 };
+    struct server server;
+    int clients[MANY];
+    (void)state;
+    start(&server, echo, NULL);
+    for (int i = 0; i < MANY; i++) {
+        clients[i] = client_of(&server);
+        wait_until(has_events(clients[i], POLLOUT));
+        peer_say(clients[i], "hello\r\n");
+    }
+    for (int i = 0; i < MANY; i++)
+        peer_hears(clients[i], "hello\r\n");
+    for (int i = 0; i < MANY; i++)
+        check_served(clients[i]);
+    for (int i = 0; i < MANY; i++)
+        close(clients[i]);
+    stop(&server);
+}
+
+/* ---- How it ends ---- */
+
+/* S6, C6 */
+static void test_a_cancel_cuts_the_handlers_and_closes_the_listener(void **state)
+{
+    struct server server;
+    (void)state;
+    start_logging();
+    start(&server, echo, NULL);
+    int first = served_client(&server), second = served_client(&server);
+    stop(&server);
+    peer_hears_end(first);
+    peer_hears_end(second);
+    close(first);
+    close(second);
+    stop_logging();
+    assert_int_equal(logged.count, 0); /* being cut is no failure */
+}
+
+static int end_the_time(evert_stream *s, void *scope)
+{
+    evert_bytes line;
+    evert_scope_set_deadline(scope, LONG_AGO);
+    return evert_read_line(s, &line);
+}
+
+/* C6 */
+static void test_a_deadline_around_it_times_out(void **state)
+{
+    struct server server;
+    (void)state;
+    listen_at(&server, "tcp://127.0.0.1:0", end_the_time, &server.scope);
+    int client = client_of(&server);
+    evert_scope_enter(&server.scope, EVERT_NEVER);
+    (void)serve_it(&server);
+    check_rc(server.rc, -ECANCELED);
+    check_rc(evert_scope_leave(&server.scope, server.rc), -ETIMEDOUT);
+    assert_true(is_refused(server.address));
+    peer_hears_end(client);
+    close(client);
+}
+
+static void test_in_a_cancelled_scope_it_takes_the_listener_too(void **state)
+{
+    struct server server;
+    (void)state;
+    listen_at(&server, "tcp://127.0.0.1:0", echo, NULL);
+    evert_scope_enter(&server.scope, EVERT_NEVER);
+    evert_scope_cancel(&server.scope);
+    (void)serve_it(&server);
+    ended(&server, -ECANCELED);
+}
+
+static void test_a_broken_listener_ends_it_with_all_handlers(void **state)
+{
+    struct server server;
+    (void)state;
+    start(&server, echo, NULL);
+    int served = served_client(&server);
+    answer(EVERT__SYS_ACCEPT, -EINVAL, 1);
+    int client = client_of(&server);
+    ended(&server, -EINVAL);
+    peer_hears_end(served);
+    close(served);
+    close(client);
+}
+
+/* ---- Told to end by a signal ---- */
+
+struct run {
+    struct server server;
+    void (*drive)(struct run *run);
+};
+
+static int drive_it(void *arg)
+{
+    struct run *run = arg;
+    run->drive(run);
+    return 0;
+}
+
+/* The main task: serves, while another one drives. */
+static int serve_and_drive(void *arg)
+{
+    struct run *run = arg;
+    evert_scope scope;
+    listen_at(&run->server, "tcp://127.0.0.1:0", echo, NULL);
+    evert_scope_enter(&scope, EVERT_NEVER);
+    check_rc(evert_spawn(&scope, drive_it, run), 0);
+    (void)serve_it(&run->server);
+    return evert_scope_leave(&scope, run->server.rc);
+}
+
+static void terminate_and_finish(struct run *run)
+{
+    int client = served_client(&run->server);
+    raise(SIGTERM);
+    start_logging();
+    wait_until(is_refused(run->server.address)); /* newcomers are not kept waiting */
+    stop_logging();
+    check_served(client);
+    check_rc(run->server.rc, 1);
+    close(client);
+}
+
+/* P9: the time to drain is for those who are served. */
+static void test_told_to_end_it_lets_handlers_finish(void **state)
+{
+    static const evert_run_options patient = {.drain = 60 * EVERT_SECOND};
+    struct run run = {.drive = terminate_and_finish};
+    (void)state;
+    check_rc(evert_run_with(&patient, serve_and_drive, &run), 0);
+    check_rc(run.server.rc, 0);
+}
+
+static void terminate_and_stay(struct run *run)
+{
+    int client = served_client(&run->server);
+    raise(SIGTERM);
+    peer_hears_end(client);
+    close(client);
+}
+
+/* P9 */
+static void test_when_the_time_to_drain_is_over_handlers_are_cut(void **state)
+{
+    static const evert_run_options options[] = {{.drain = 20 * MS}, {.drain = 0}};
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(options); i++) {
+        struct run run = {.drive = terminate_and_stay};
+        check_rc(evert_run_with(&options[i], serve_and_drive, &run), 0);
+        assert_int_not_equal(run.server.rc, 1);
+    }
+}
+
+static int raise_when_it_accepts(void *listener)
+{
+    wait_until(((evert_listener *)listener)->waiter != NULL);
+    raise(SIGTERM);
+    return 0;
+}
+
+static int accept_until_told(void *unused)
+{
+    evert_scope scope;
+    evert_listener *l;
+    evert_stream *s;
+    (void)unused;
+    check_rc(evert_listen(&l, "tcp://127.0.0.1:0"), 0);
+    evert_scope_enter(&scope, EVERT_NEVER);
+    check_rc(evert_spawn(&scope, raise_when_it_accepts, l), 0);
+    check_rc(evert_accept(l, &s), EVERT_ECLOSED);
+    check_rc(evert_accept(l, &s), EVERT_ECLOSED); /* from now on */
+    evert_listener_close(l);
+    return evert_scope_leave(&scope, 0);
+}
+
+/* P9: so is a server that accepts by itself. */
+static void test_told_to_end_a_waiting_accept_says_closed(void **state)
+{
+    static const evert_run_options patient = {.drain = 60 * EVERT_SECOND};
+    (void)state;
+    check_rc(evert_run_with(&patient, accept_until_told, NULL), 0);
+}
+
+/* ---- Shortages ---- */
+
+/* F48, T11: one for whom there is no stack is turned away, and serving goes on. */
+static void test_without_a_stack_serving_goes_on(void **state)
+{
+    struct server server;
+    char byte;
+    (void)state;
+    start(&server, echo, NULL);
+    int other = served_client(&server);
+    evert_scope idle;
+    evert_scope_enter(&idle, EVERT_NEVER);
+    while (all_tasks()->stacks.count > 0) /* so that the next stack has to be mapped */
+        check_rc(evert_spawn(&idle, wait_for_ever, NULL), 0);
+    start_logging();
+    answer(EVERT__SYS_MAP, -ENOMEM, 1);
+    int client = client_of(&server);
+    assert_true(peer_receive(client, &byte, 1) <= 0);
+    close(client);
+    check_served(other);
+    client = served_client(&server);
+    stop_logging();
+    assert_int_equal(logged.count, 1);
+    check_words(logged.text, "no memory for a connection");
+    evert_scope_cancel(&idle);
+    check_rc(evert_scope_leave(&idle, 0), 0);
+    close(client);
+    close(other);
+    stop(&server);
+}
+
+/* F1, F3: a shortage at accept delays newcomers, and nobody else. */
+static void test_out_of_descriptors_serving_goes_on(void **state)
+{
+    struct server server;
+    (void)state;
+    start(&server, echo, NULL);
+    int other = served_client(&server);
+    start_logging();
+    answer(EVERT__SYS_ACCEPT, -EMFILE, 2);
+    int client = client_of(&server);
+    check_served(other);
+    wait_until(has_events(client, POLLOUT));
+    peer_say(client, "hello\r\n");
+    peer_hears(client, "hello\r\n");
+    stop_logging();
+    assert_int_equal(logged.count, 1);
+    close(client);
+    close(other);
+    stop(&server);
+}
+
+/* ---- A handler that forks ---- */
+
+static int children; /* that have ended well */
+
+static int fork_in_handler(evert_stream *s, void *arg)
+{
+    evert_listener *listener = ((struct server *)arg)->listener;
+    evert_stream *other;
+    evert_bytes bytes;
+    int status = 0;
+    pid_t pid = fork();
+    if (pid == 0) {
+        if (evert_accept(listener, &other) != EVERT_ECLOSED)
+            _exit(1);
+        if (evert_read(s, &bytes, 1) != EVERT_ECLOSED)
+            _exit(2);
+        if (evert_close(s) != 0)
+            _exit(3);
+        evert_listener_close(listener);
+        _exit(0);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    children++;
+    return echo(s, NULL);
+}
+
+/* P9: whatever the child does, connection, listener and file are its parent's. */
+static void test_a_child_made_in_a_handler_disturbs_nothing(void **state)
+{
+    const char *folder = make_folder();
+    struct server server;
+    char address[100];
+    (void)state;
+    snprintf(address, sizeof(address), "unix://%s/socket", folder);
+    start_at(&server, address, fork_in_handler, &server);
+    children = 0;
+    int first = client_of(&server), second = client_of(&server);
+    wait_until(children == 2);
+    check_served(first);
+    check_served(second);
+    close(first);
+    close(second);
+    stop(&server);
+    remove_folder(folder);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        everywhere(test_a_failure_is_logged_and_ends_its_connection_alone),
+        everywhere(test_an_end_and_a_success_are_not_logged),
+        everywhere(test_a_handler_may_close_or_abort_its_stream),
+        everywhere(test_a_peer_that_resets_kills_nobody),
+        everywhere(test_300_are_served_at_once),
+        everywhere(test_a_cancel_cuts_the_handlers_and_closes_the_listener),
+        everywhere(test_a_deadline_around_it_times_out),
+        everywhere(test_in_a_cancelled_scope_it_takes_the_listener_too),
+        everywhere(test_a_broken_listener_ends_it_with_all_handlers),
+        cmocka_unit_test(test_told_to_end_it_lets_handlers_finish),
+        cmocka_unit_test(test_when_the_time_to_drain_is_over_handlers_are_cut),
+        cmocka_unit_test(test_told_to_end_a_waiting_accept_says_closed),
+        everywhere(test_without_a_stack_serving_goes_on),
+        everywhere(test_out_of_descriptors_serving_goes_on),
+        everywhere(test_a_child_made_in_a_handler_disturbs_nothing),
+    };
+    return run_table(tests);
+}
