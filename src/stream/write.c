@@ -117,7 +117,10 @@ static int write_large(evert_stream *s, struct evert__task *self, const char *da
     evert__connection_hold(s);
     int rc = await_sent(s, self, 0);
     while (rc == 0 && sent < size) {
-        ssize_t count = send_large(s, self, data + sent, size - sent);
+        /* A send may need no wait, so a cancel since the last one has to be looked for here. */
+        ssize_t count = evert__task_cancelled(self)
+                            ? -ECANCELED
+                            : send_large(s, self, data + sent, size - sent);
         if (count >= 0)
             sent += (size_t)count;
         else

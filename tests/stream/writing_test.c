@@ -253,6 +253,56 @@ static void test_a_write_cancelled_before_it_took_anything_has_no_effect(void **
     }
 }
 
+struct canceller {
+    struct ends e;
+    evert_scope *scope;
+    char *got;
+    size_t size;
+};
+
+/* Reads until the writer has been told that there is room; cancels it before it runs. */
+static int make_room_and_cancel(void *arg)
+{
+    struct canceller *c = (struct canceller *)arg;
+    while (!c->e.s->writer->done) {
+        ssize_t count = recv(c->e.peer, c->got + c->size, LARGE - c->size, 0);
+        c->size += count > 0 ? (size_t)count : 0;
+        check_rc(evert_yield(), 0);
+    }
+    evert_scope_cancel(c->scope);
+    return 0;
+}
+
+/* C3: woken for its turn, and cancelled before it has begun, a large write takes nothing. */
+static void test_a_cancel_that_comes_behind_the_wake_stops_a_large_write(void **state)
+{
+    (void)state;
+    for (int kind = TCP; kind <= UNIX; kind++) {
+        evert_scope scope;
+        struct ends e = make_narrow_ends((enum kind)kind);
+        char *data = make_pattern(LARGE), *other = calloc(1, LARGE);
+        struct canceller canceller = {.e = e, .scope = &scope, .got = malloc(LARGE)};
+        struct writer w = {.s = e.s, .data = other, .size = LARGE};
+        size_t size = stuff(e, data);
+
+        assert_true(other != NULL && canceller.got != NULL);
+        evert_scope_enter(&scope, EVERT_NEVER);
+        spawn_writer(&scope, write_whole, &w);
+        check_rc(evert_spawn(&scope, make_room_and_cancel, &canceller), 0);
+        check_rc(evert_scope_leave(&scope, 0), 0);
+        check_rc(w.rc, -ECANCELED);
+        check_count(peer_receive(e.peer, canceller.got + canceller.size, size - canceller.size),
+                    (ssize_t)(size - canceller.size));
+        assert_true(is_pattern(canceller.got, 0, size));
+        check_rc(evert_puts(e.s, "x"), 0);
+        peer_hears(e.peer, "x");
+        free(canceller.got);
+        free(data);
+        free(other);
+        check_rc(drop_ends(e), 0);
+    }
+}
+
 /* S5, F33: and the memory is the caller's again, whatever the kernel still does. */
 static void test_a_write_cancelled_half_way_breaks_the_write_side(void **state)
 {
@@ -424,6 +474,7 @@ int main(void)
         everywhere(test_a_deadline_ends_writing_to_a_peer_that_never_reads),
         everywhere(test_a_second_writer_is_refused),
         everywhere(test_a_write_cancelled_before_it_took_anything_has_no_effect),
+        everywhere(test_a_cancel_that_comes_behind_the_wake_stops_a_large_write),
         everywhere(test_a_write_cancelled_half_way_breaks_the_write_side),
         in_blocking_mode(
             test_a_blocking_write_cancelled_behind_the_queue_breaks_the_write_side),
