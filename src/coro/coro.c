@@ -143,9 +143,9 @@ int evert_loop_run_until_complete(evert_loop *loop, evert_coro *coro)
     int rc = take(loop, coro);
     if (rc < 0)
         return rc;
-    if (loop->running || evert__loop_running() != NULL)
-        return EVERT_ECONTEXT;
-    rc = evert__main_new(loop, fn, arg, name, place, &main);
+    rc = evert__loop_may_begin(loop);
+    if (rc == 0)
+        rc = evert__main_new(loop, fn, arg, name, place, &main);
     if (rc < 0)
         return rc;
     rc = evert__main_run(main);

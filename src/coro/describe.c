@@ -55,9 +55,6 @@ const char *evert__description_of(const struct evert__task *task, int rc)
 
 const char *evert_describe(int rc)
 {
-    evert_loop *loop = evert__loop_running();
-    struct evert__task *self = loop != NULL ? loop->current : NULL;
-    if (loop == NULL && evert__self(&self) < 0)
-        self = NULL;
-    return self != NULL ? evert__description_of(self, rc) : evert_strerror(rc);
+    struct evert__task *self;
+    return evert__self(&self) == 0 ? evert__description_of(self, rc) : evert_strerror(rc);
 }

@@ -159,16 +159,24 @@ void evert__loop_turn(evert_loop *loop, evert_time deadline)
     let_go_of_closed(loop);
 }
 
-int evert__loop_begin(evert_loop *loop)
+int evert__loop_may_begin(const evert_loop *loop)
 {
     if (evert__loop_forked(loop))
         return EVERT_ECLOSED;
     /* In a child that a callback made, the parent's loop stands further down on the stack. */
     if (loop->running || (running != NULL && !evert__loop_forked(running)))
         return EVERT_ECONTEXT;
-    loop->running = true;
-    running = loop;
     return 0;
+}
+
+int evert__loop_begin(evert_loop *loop)
+{
+    int rc = evert__loop_may_begin(loop);
+    if (rc == 0) {
+        loop->running = true;
+        running = loop;
+    }
+    return rc;
 }
 
 void evert__loop_end(evert_loop *loop)

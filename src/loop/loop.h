@@ -71,7 +71,10 @@ struct evert_loop {
 /* Runs a turn that waits until `deadline` at the most. The loop must be marked running. */
 void evert__loop_turn(evert_loop *loop, evert_time deadline);
 
-/* Marks the loop as the one that runs on this thread, or says why it cannot be. */
+/* Whether the loop may run on this thread now: 0, or why not. */
+int evert__loop_may_begin(const evert_loop *loop);
+
+/* Marks the loop as the one that runs on this thread, if it may. */
 int evert__loop_begin(evert_loop *loop);
 void evert__loop_end(evert_loop *loop);
 

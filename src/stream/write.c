@@ -114,13 +114,11 @@ static ssize_t send_large(evert_stream *s, struct evert__task *self, const char 
 static int write_large(evert_stream *s, struct evert__task *self, const char *data, size_t size)
 {
     size_t sent = 0;
-    evert__connection_hold(s);
     int rc = await_sent(s, self, 0);
     while (rc == 0 && sent < size) {
         /* A send may need no wait, so a cancel since the last one has to be looked for here. */
-        ssize_t count = evert__task_cancelled(self)
-                            ? -ECANCELED
-                            : send_large(s, self, data + sent, size - sent);
+        ssize_t count = evert__task_cancelled(self) ? -ECANCELED
+                                                    : send_large(s, self, data + sent, size - sent);
         if (count >= 0)
             sent += (size_t)count;
         else
@@ -128,7 +126,6 @@ static int write_large(evert_stream *s, struct evert__task *self, const char *da
     }
     if (rc == -ECANCELED && sent > 0 && s->closing == EVERT__OPEN)
         evert__output_break(s, rc); /* half a message is worse than none */
-    evert__connection_release(s);
     return rc;
 }
 
@@ -146,11 +143,9 @@ static int write_small(evert_stream *s, struct evert__task *self, const void *da
         evert__output_later(s);
         return 0;
     }
-    evert__connection_hold(s);
     rc = await_sent(s, self, 0);
     if (rc == -ECANCELED && s->closing == EVERT__OPEN)
         evert__output_break(s, rc); /* it was taken, and perhaps sent in part */
-    evert__connection_release(s);
     return rc;
 }
 
@@ -288,7 +283,7 @@ void evert__stop_writer(evert_stream *s)
         evert__wake(s->writer, 0);
     } else {
         if (s->write_error == 0)
-            s->write_error = EVERT_ECLOSED; /* it was cut in the middle */
+            s->write_error = EVERT_ECLOSED;      /* it was cut in the middle */
         if (s->sending && stop_large(s->writer)) /* not sending: it was woken already */
             evert__wake(s->writer, 0);
     }

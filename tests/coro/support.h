@@ -9,7 +9,6 @@
 #ifndef EVERT_TESTS_CORO_SUPPORT_H
 #define EVERT_TESTS_CORO_SUPPORT_H
 
-#include <dirent.h>
 #include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -35,6 +34,8 @@
 #include "base/time.h"
 #include "coro/describe.h"
 #include "coro/wait.h"
+
+#include "../support.h"
 
 #if defined(EVERT__ASAN) || defined(EVERT__TSAN)
 #define SANITIZED 1
@@ -207,6 +208,23 @@ static inline void give_memory_back(void)
     evert_set_allocator(NULL);
 }
 
+/* Memory for `left` more requests; `hit` when one was refused. */
+static struct {
+    int left;
+    bool hit;
+} memory_limit;
+
+static inline void *limited(void *memory, size_t size, void *arg)
+{
+    (void)arg;
+    if (memory_limit.left-- > 0)
+        return realloc(memory, size);
+    memory_limit.hit = true;
+    return NULL;
+}
+
+static const evert_allocator limited_memory = {limited, release_memory, NULL};
+
 /* ---- Where code runs ---- */
 
 /* The control block of the task that runs. */
@@ -295,17 +313,6 @@ static inline void run_everywhere(void **state)
 /* Runs a table of tests, for main() to return. */
 #define run_table(tests) \
     (setenv("CMOCKA_TEST_ABORT", "1", 1), cmocka_run_group_tests((tests), NULL, NULL))
-
-static inline int open_descriptors(void)
-{
-    DIR *folder = opendir("/proc/self/fd");
-    int count = 0;
-    assert_non_null(folder);
-    while (readdir(folder) != NULL)
-        count++;
-    closedir(folder);
-    return count;
-}
 
 /* ---- Something to wait for ---- */
 

@@ -6,7 +6,6 @@
 #ifndef EVERT_TESTS_NET_SUPPORT_H
 #define EVERT_TESTS_NET_SUPPORT_H
 
-#include <dirent.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +15,7 @@
 #include <unistd.h>
 
 #include "../loop/support.h"
+#include "../support.h"
 
 #include "base/alloc.h"
 #include "net/connect.h"
@@ -34,27 +34,6 @@ static inline void check_rc_at(int rc, int wanted, const char *call, const char 
     print_error("%s gave %d (%s), not %d (%s)\n", call, rc, evert_error_name(rc), wanted,
                 evert_error_name(wanted));
     _fail(file, line);
-}
-
-#define check_words(text, part) check_words_at((text), (part), __FILE__, __LINE__)
-
-static inline void check_words_at(const char *text, const char *part, const char *file, int line)
-{
-    if (strstr(text, part) != NULL)
-        return;
-    print_error("\"%s\" does not say \"%s\"\n", text, part);
-    _fail(file, line);
-}
-
-static inline int open_descriptors(void)
-{
-    DIR *folder = opendir("/proc/self/fd");
-    int count = 0;
-    assert_non_null(folder);
-    while (readdir(folder) != NULL)
-        count++;
-    closedir(folder);
-    return count;
 }
 
 /* ---- The log ---- */

@@ -110,40 +110,25 @@ static void test_other_failures_have_words_too(void **state)
 }
 
 /* F45: any allocation may fail; it comes to -ENOMEM, and to nothing else. */
-static struct {
-    int left;
-    bool hit;
-} limit;
-
-static void *limited(void *memory, size_t size, void *arg)
-{
-    (void)arg;
-    if (limit.left-- > 0)
-        return realloc(memory, size);
-    limit.hit = true;
-    return NULL;
-}
-
 static void test_any_allocation_may_fail(void **state)
 {
-    static const evert_allocator allocator = {limited, release_memory, NULL};
     char address[64];
     int listener = plain_listener(100, address);
     (void)state;
-    limit.hit = true;
-    for (int left = 0; limit.hit; left++) {
+    memory_limit.hit = true;
+    for (int left = 0; memory_limit.hit; left++) {
         evert_stream *s = NULL;
         int before = open_descriptors();
-        limit.left = left;
-        limit.hit = false;
-        evert_set_allocator(&allocator);
+        memory_limit.left = left;
+        memory_limit.hit = false;
+        evert_set_allocator(&limited_memory);
         int rc = evert_connect(&s, address);
         evert_set_allocator(NULL);
         if (rc == 0) {
             evert_abort(s);
         } else {
             check_rc(rc, -ENOMEM);
-            assert_true(limit.hit);
+            assert_true(memory_limit.hit);
         }
         turns(3);
         assert_int_equal(open_descriptors(), before);

@@ -142,31 +142,16 @@ static void test_a_slow_name_does_not_hold_up_a_deadline(void **state)
 }
 
 /* F45 */
-static struct {
-    int left;
-    bool hit;
-} limit;
-
-static void *limited(void *memory, size_t size, void *arg)
-{
-    (void)arg;
-    if (limit.left-- > 0)
-        return realloc(memory, size);
-    limit.hit = true;
-    return NULL;
-}
-
 static void test_any_allocation_may_fail(void **state)
 {
-    static const evert_allocator allocator = {limited, release_memory, NULL};
     (void)state;
-    limit.hit = true;
-    for (int left = 0; limit.hit; left++) {
+    memory_limit.hit = true;
+    for (int left = 0; memory_limit.hit; left++) {
         evert_listener *l = NULL;
         int before = open_descriptors();
-        limit.left = left;
-        limit.hit = false;
-        evert_set_allocator(&allocator);
+        memory_limit.left = left;
+        memory_limit.hit = false;
+        evert_set_allocator(&limited_memory);
         int rc = evert_listen(&l, "tcp://127.0.0.1:0");
         evert_set_allocator(NULL);
         assert_true(rc == -ENOMEM || rc == 0);

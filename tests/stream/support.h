@@ -57,17 +57,6 @@ static inline void check_bytes_at(evert_bytes bytes, const char *wanted, const c
     _fail(file, line);
 }
 
-/* The same with a letter for each kind of what a string cannot show. */
-#define check_words(text, part) check_words_at((text), (part), __FILE__, __LINE__)
-
-static inline void check_words_at(const char *text, const char *part, const char *file, int line)
-{
-    if (strstr(text, part) != NULL)
-        return;
-    print_error("\"%s\" does not say \"%s\"\n", text, part);
-    _fail(file, line);
-}
-
 /* ---- Waiting for what must happen ---- */
 
 static inline bool over_at(evert_time limit)

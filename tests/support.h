@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/* What the tests of several layers share. */
+#ifndef EVERT_TESTS_SUPPORT_H
+#define EVERT_TESTS_SUPPORT_H
+
+#include <dirent.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/* Fails, with both in its words, unless `part` stands in `text`. */
+#define check_words(text, part) check_words_at((text), (part), __FILE__, __LINE__)
+
+static inline void check_words_at(const char *text, const char *part, const char *file, int line)
+{
+    if (strstr(text, part) != NULL)
+        return;
+    print_error("\"%s\" does not say \"%s\"\n", text, part);
+    _fail(file, line);
+}
+
+/* How many there are: to be compared with how many there were. */
+static inline int open_descriptors(void)
+{
+    DIR *folder = opendir("/proc/self/fd");
+    int count = 0;
+    assert_non_null(folder);
+    while (readdir(folder) != NULL)
+        count++;
+    closedir(folder);
+    return count;
+}
+
+#endif
