@@ -1,8 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * One lock guards the queue, the states of jobs, and whether the loop is still there. A worker
- * posts a finished job to the loop under that lock, so the loop cannot go away in between; the pool
- * itself is counted, since a thread that is stuck in a lookup may outlive the loop.
+ * posts a finished job to the loop under that lock, so the loop cannot go away in between.
+ *
+ * The threads are joined, so that nothing of them is left when the pool is freed, not even what the
+ * C library keeps for a thread until its very end. A thread that ends joins the one that ended
+ * before it, and the pool remembers the last: so at any time there is one at the most to be joined,
+ * and joining it is waiting for all. Only a thread that still works when the time limit of freeing
+ * is over is forsaken: it detaches itself at its end, and the last of these frees the pool.
+ *
+ * A child of a fork has the pool but not its threads. One of them may have held the lock at that
+ * moment, or have been in the middle of its work. So the child waits neither for the lock nor for
+ * the threads, and what it cannot know to be whole it lets lie.
  */
 #include "loop/worker.h"
 
@@ -10,33 +19,40 @@
 #include <pthread.h>
 #include <time.h>
 
+#include <evert/base/error.h>
+
 #include "base/alloc.h"
 #include "base/sys.h"
 #include "base/time.h"
-
-/* How long a thread without work stays. */
-#define IDLE (5 * EVERT_SECOND)
 
 struct evert__workers {
     pthread_mutex_t lock;
     pthread_cond_t work, end;
     evert_loop *loop; /* NULL when the loop is done with this */
     struct evert__link queue, others;
+    evert_time stay; /* how long a thread without work waits for some */
     unsigned threads, idle, most;
     unsigned waiting; /* jobs in the queue: each is for an idle thread, as far as there are any */
-    unsigned references; /* a thread each, and the loop */
+    bool forsaken;    /* nobody will join the threads that are left */
+    bool any_ended;   /* then `ended` is the last that did, and is to be joined */
+    pthread_t ended;
 };
 
-static void release(struct evert__workers *w)
+static void destroy(struct evert__workers *w)
 {
-    bool last = --w->references == 0;
-    pthread_mutex_unlock(&w->lock);
-    if (!last)
-        return;
     pthread_mutex_destroy(&w->lock);
     pthread_cond_destroy(&w->work);
     pthread_cond_destroy(&w->end);
     evert__free(w);
+}
+
+/* For the loop's thread. False: in a child, where the one that has the lock is not there. */
+static bool lock_in_loop(struct evert__workers *w)
+{
+    if (evert__loop_forked(w->loop))
+        return pthread_mutex_trylock(&w->lock) == 0;
+    pthread_mutex_lock(&w->lock);
+    return true;
 }
 
 static struct timespec later(evert_time span)
@@ -49,11 +65,11 @@ static struct timespec later(evert_time span)
 static void told(struct evert__ready *ready)
 {
     struct evert__job *job = EVERT__CONTAINER(ready, struct evert__job, ready);
-    pthread_mutex_lock(&job->workers->lock);
-    evert__link_remove(&job->link);
-    bool abandoned = job->abandoned;
-    pthread_mutex_unlock(&job->workers->lock);
-    if (!abandoned)
+    if (lock_in_loop(job->workers)) {
+        evert__link_remove(&job->link);
+        pthread_mutex_unlock(&job->workers->lock);
+    }
+    if (!job->abandoned)
         job->done(job);
     job->discard(job);
 }
@@ -66,25 +82,47 @@ static void do_job(struct evert__workers *w, struct evert__job *job)
     pthread_mutex_unlock(&w->lock);
     job->work(job);
     pthread_mutex_lock(&w->lock);
-    if (!job->abandoned && w->loop != NULL) {
+    if (!job->abandoned) {
         job->posted = true;
         evert__loop_post(w->loop, &job->ready);
-    } else {
-        evert__link_remove(&job->link);
-        job->discard(job);
+        return;
     }
+    evert__link_remove(&job->link);
+    pthread_mutex_unlock(&w->lock);
+    job->discard(job);
+    pthread_mutex_lock(&w->lock);
 }
 
 /* Waits for work; false when none came for a while, or none will. */
 static bool wait_for_work(struct evert__workers *w)
 {
-    struct timespec limit = later(IDLE);
+    struct timespec limit = later(w->stay);
     int rc = 0;
     w->idle++;
     while (rc == 0 && w->loop != NULL && evert__list_empty(&w->queue))
         rc = pthread_cond_timedwait(&w->work, &w->lock, &limit);
     w->idle--;
     return !evert__list_empty(&w->queue);
+}
+
+/* The last that a thread does. The lock is held before, and not after. */
+static void end_thread(struct evert__workers *w)
+{
+    bool follows = w->any_ended;
+    pthread_t before = w->ended;
+    bool last = --w->threads == 0, forsaken = w->forsaken;
+
+    w->any_ended = !forsaken;
+    w->ended = pthread_self();
+    if (last)
+        pthread_cond_signal(&w->end);
+    pthread_mutex_unlock(&w->lock); /* from here on the pool may be gone, but for the last */
+    if (follows)
+        pthread_join(before, NULL);
+    if (forsaken)
+        pthread_detach(pthread_self());
+    if (forsaken && last)
+        destroy(w);
 }
 
 static void *worker(void *arg)
@@ -96,13 +134,12 @@ static void *worker(void *arg)
         w->waiting--;
         do_job(w, EVERT__CONTAINER(link, struct evert__job, link));
     }
-    if (--w->threads == 0)
-        pthread_cond_signal(&w->end);
-    release(w);
+    end_thread(w);
     return NULL;
 }
 
-int evert__workers_new(evert_loop *loop, unsigned most, struct evert__workers **ret)
+int evert__workers_new(evert_loop *loop, unsigned most, evert_time idle,
+                       struct evert__workers **ret)
 {
     pthread_condattr_t monotonic;
     struct evert__workers *w = evert__alloc_zero(sizeof(*w));
@@ -118,7 +155,7 @@ int evert__workers_new(evert_loop *loop, unsigned most, struct evert__workers **
     evert__list_init(&w->others);
     w->loop = loop;
     w->most = most;
-    w->references = 1;
+    w->stay = idle;
     *ret = w;
     return 0;
 }
@@ -133,48 +170,76 @@ static void discard_all(struct evert__link *jobs)
     }
 }
 
-void evert__workers_free(struct evert__workers *w, evert_time limit)
+/* Takes from the pool all jobs that no thread works on; the others will discard theirs. */
+static void take_jobs(struct evert__workers *w, struct evert__link *ret)
 {
-    struct timespec until = later(limit);
-    struct evert__link gone, *link, *next;
-    int rc = 0;
-
-    evert__list_init(&gone);
-    pthread_mutex_lock(&w->lock);
-    w->loop = NULL;
-    evert__list_splice(&gone, &w->queue);
+    struct evert__link *link, *next;
+    evert__list_splice(ret, &w->queue);
     w->waiting = 0;
     for (link = w->others.next; link != &w->others; link = next) {
         struct evert__job *job = EVERT__CONTAINER(link, struct evert__job, link);
         next = link->next;
-        job->abandoned = true; /* if it works still, its worker discards it */
+        job->abandoned = true;
         if (job->posted) {
             evert__link_remove(link);
-            evert__list_append(&gone, link);
+            evert__list_append(ret, link);
         }
     }
+}
+
+/* Waits for the threads, and frees the pool, or leaves that to those that do not end in time. */
+static void end_threads(struct evert__workers *w, const struct timespec *until)
+{
+    int rc = 0;
+    pthread_mutex_lock(&w->lock);
     pthread_cond_broadcast(&w->work);
     while (rc == 0 && w->threads > 0)
-        rc = pthread_cond_timedwait(&w->end, &w->lock, &until);
-    discard_all(&gone);
-    release(w);
+        rc = pthread_cond_timedwait(&w->end, &w->lock, until);
+    bool all = w->threads == 0, any = w->any_ended;
+    pthread_t ended = w->ended;
+    w->forsaken = !all;
+    w->any_ended = false;
+    pthread_mutex_unlock(&w->lock); /* from here on what is forsaken may be gone */
+    if (any)
+        pthread_join(ended, NULL);
+    if (all)
+        destroy(w);
+}
+
+void evert__workers_free(struct evert__workers *w, evert_time limit)
+{
+    struct evert__link jobs;
+    if (w == NULL || !lock_in_loop(w))
+        return;
+    struct timespec until = later(limit);
+    bool forked = evert__loop_forked(w->loop);
+
+    evert__list_init(&jobs);
+    w->loop = NULL;
+    take_jobs(w, &jobs);
+    pthread_mutex_unlock(&w->lock);
+    discard_all(&jobs);
+    if (!forked)
+        end_threads(w, &until);
+    else
+        evert__free(w); /* and no more: the conditions remember who waited on them in the parent */
 }
 
 static int start_thread(struct evert__workers *w)
 {
-    pthread_t thread;
+    pthread_t thread; /* it knows itself, and tells when it ends */
     int rc = evert__sys_thread(&thread, worker, w);
     if (rc < 0)
         return rc;
-    pthread_detach(thread);
     w->threads++;
-    w->references++;
     return 0;
 }
 
 int evert__job_start(struct evert__workers *w, struct evert__job *job)
 {
     int rc = 0;
+    if (evert__loop_forked(w->loop))
+        return EVERT_ECLOSED;
     job->ready = (struct evert__ready){.run = told};
     job->workers = w;
     job->queued = true;
@@ -198,14 +263,14 @@ int evert__job_start(struct evert__workers *w, struct evert__job *job)
 void evert__job_abandon(struct evert__job *job)
 {
     struct evert__workers *w = job->workers;
-    pthread_mutex_lock(&w->lock);
-    bool queued = job->queued;
+    bool locked = lock_in_loop(w), queued = locked && job->queued;
     job->abandoned = true;
     if (queued) {
         evert__link_remove(&job->link);
         w->waiting--;
     }
-    pthread_mutex_unlock(&w->lock);
+    if (locked)
+        pthread_mutex_unlock(&w->lock);
     if (queued)
         job->discard(job);
 }

@@ -21,16 +21,21 @@ struct evert__job {
 
 struct evert__workers;
 
-/* At most `most` threads, which start when there is work and end when there has been none. */
-int evert__workers_new(evert_loop *loop, unsigned most, struct evert__workers **ret);
+/* At most `most` threads, which start when there is work and end when there was none for `idle`. */
+int evert__workers_new(evert_loop *loop, unsigned most, evert_time idle,
+                       struct evert__workers **ret);
 
 /*
- * Abandons all jobs and waits until the threads have ended, or for `limit` nanoseconds; what still
- * blocks then discards its job, and itself, later.
+ * Abandons all jobs and waits until the threads have ended altogether, or for `limit` nanoseconds;
+ * what still blocks then discards its job, and itself, later. In a child of a fork, which has no
+ * threads, there is nothing to wait for, and what they worked on is left as it was.
  */
 void evert__workers_free(struct evert__workers *workers, evert_time limit);
 
-/* Hands a job to a worker. On failure (no thread can be had) the job is the caller's still. */
+/*
+ * Hands a job to a worker. On failure the job is the caller's still: where no thread can be had and
+ * none is there, and with EVERT_ECLOSED in a child of a fork.
+ */
 int evert__job_start(struct evert__workers *workers, struct evert__job *job);
 
 /* `done` will not be called any more; the job is no longer the caller's. */

@@ -14,6 +14,9 @@
 
 enum { THREADS = 4, MOST_ADDRESSES = 16 };
 
+/* How long a thread without work stays. */
+#define IDLE (5 * EVERT_SECOND)
+
 /* How long freeing a loop waits for lookups that are under way. */
 #define PATIENCE (100 * EVERT_MILLISECOND)
 
@@ -122,7 +125,7 @@ static int names_of(evert_loop *loop, struct names **ret)
         if (names == NULL)
             return -ENOMEM;
         names->part.fini = names_fini;
-        int rc = evert__workers_new(loop, THREADS, &names->workers);
+        int rc = evert__workers_new(loop, THREADS, IDLE, &names->workers);
         if (rc < 0) {
             evert__free(names);
             return rc;
