@@ -15,13 +15,13 @@ NINJA  := ninja
 #   asan       address and undefined-behaviour sanitizers, Evert's own checks on
 #   tsan       thread sanitizer, by clang (gcc's runs out of fibres), Evert's own checks on
 #   ucontext   the portable context switch, where release has the one in assembly
-RELEASE  := --prefix=$(PREFIX) -Doptimization=3 -Ddebug=true
+RELEASE  := --prefix=$(PREFIX) -Doptimization=2 -Ddebug=true
 STRICT   := -Dtests=true -Dwerror=true
 ASAN     := $(STRICT) -Doptimization=1 -Ddebug=true -Dchecks=on \
             -Db_sanitize=address,undefined -Dbench=false
 TSAN     := $(STRICT) -Doptimization=1 -Ddebug=true -Dchecks=on \
             -Db_sanitize=thread -Db_lundef=false -Dbench=false
-UCONTEXT := $(STRICT) -Doptimization=3 -Ddebug=true -Dswitch=ucontext -Dbench=false
+UCONTEXT := $(STRICT) -Doptimization=2 -Ddebug=true -Dswitch=ucontext -Dbench=false
 FOLDERS  := build/release build/asan build/tsan build/ucontext
 
 # $(call setup,folder,options): configures a folder once; Ninja sees to it from then on.

@@ -18,18 +18,19 @@ evert__sys_hook_fn *evert__sys_hook;
  * A macro, since the address of the wrapper's caller, which names the site, is only to be had in
  * the wrapper itself.
  */
-#define ASK(name, size, result) \
-    (evert__sys_hook != NULL && \
+#define ASK(name, size, result)                      \
+    (__builtin_expect(evert__sys_hook != NULL, 0) && \
      evert__sys_hook(EVERT__SYS_##name, __builtin_return_address(0), size, &result))
-#define MAKE(type, name, size, call, again) \
-    int64_t result;                         \
-    do {                                    \
-        if (!ASK(name, size, result)) {     \
-            result = (call);                \
-            if (result < 0)                 \
-                result = -errno;            \
-        }                                   \
-    } while ((again) && result == -EINTR);  \
+#define MAKE(type, name, size, call, again)       \
+    int64_t result;                               \
+    do {                                          \
+        if (!ASK(name, size, result)) {           \
+            result = (call);                      \
+            if (__builtin_expect(result >= 0, 1)) \
+                break;                            \
+            result = -errno;                      \
+        }                                         \
+    } while ((again) && result == -EINTR);        \
     return (type)result
 
 ssize_t evert__sys_recv(int fd, void *buffer, size_t size, int flags)
@@ -126,6 +127,35 @@ ssize_t evert__sys_read(int fd, void *buffer, size_t size)
 ssize_t evert__sys_write(int fd, const void *data, size_t size)
 {
     MAKE(ssize_t, WRITE, &size, write(fd, data, size), true);
+}
+
+/*
+ * write(2) has no MSG_NOSIGNAL. So the signal is blocked in this thread, which is nobody else's
+ * business, and the one that the write raised is taken away; not so one that waited before.
+ */
+ssize_t evert__sys_write_quietly(int fd, const void *data, size_t size)
+{
+    static const struct timespec at_once;
+    sigset_t broken_pipe, old, waiting;
+    int64_t result;
+
+    sigemptyset(&broken_pipe);
+    sigaddset(&broken_pipe, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &broken_pipe, &old);
+    sigpending(&waiting);
+    do {
+        if (!ASK(WRITE, &size, result)) {
+            result = write(fd, data, size);
+            if (result < 0)
+                result = -errno;
+        }
+    } while (result == -EINTR);
+    if (result == -EPIPE && !sigismember(&waiting, SIGPIPE)) {
+        while (sigtimedwait(&broken_pipe, NULL, &at_once) < 0 && errno == EINTR)
+            continue;
+    }
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    return (ssize_t)result;
 }
 
 int evert__sys_stat(const char *path, struct stat *ret)

@@ -8,6 +8,7 @@
 #ifndef EVERT_SRC_BASE_SYS_H
 #define EVERT_SRC_BASE_SYS_H
 
+#include <errno.h>
 #include <netdb.h>
 #include <poll.h>
 #include <pthread.h>
@@ -76,7 +77,9 @@ extern evert__sys_hook_fn *evert__sys_hook;
 /* sockets */
 ssize_t evert__sys_recv(int fd, void *buffer, size_t size, int flags);
 ssize_t evert__sys_send(int fd, const struct iovec *pieces, int count); /* never a SIGPIPE */
-int evert__sys_accept(int fd);                                          /* CLOEXEC, NONBLOCK */
+static inline ssize_t evert__sys_recv_flat(int fd, void *buffer, size_t size, int flags);
+static inline ssize_t evert__sys_send_flat(int fd, const struct iovec *pieces, int count);
+int evert__sys_accept(int fd); /* CLOEXEC, NONBLOCK */
 int evert__sys_connect(int fd, const struct sockaddr *address, socklen_t size);
 int evert__sys_socket(int family, int type); /* CLOEXEC, NONBLOCK */
 int evert__sys_bind(int fd, const struct sockaddr *address, socklen_t size);
@@ -92,6 +95,7 @@ void evert__sys_close(int fd); /* whatever it says, the number is gone: close(2)
 int evert__sys_open(const char *path, int flags);
 ssize_t evert__sys_read(int fd, void *buffer, size_t size);
 ssize_t evert__sys_write(int fd, const void *data, size_t size);
+ssize_t evert__sys_write_quietly(int fd, const void *data, size_t size); /* never a SIGPIPE */
 int evert__sys_stat(const char *path, struct stat *ret);
 int evert__sys_unlink(const char *path);
 
@@ -116,5 +120,26 @@ int evert__sys_sigaltstack(const stack_t *stack, stack_t *ret_old);
 int evert__sys_thread(pthread_t *ret, void *(*fn)(void *), void *arg); /* signals blocked */
 int evert__sys_getaddrinfo(const char *host, const char *port, const struct addrinfo *hints,
                            struct addrinfo **ret); /* EAI_ codes */
+
+/* The same as without _flat, for where each level of calls counts: see flat.h. */
+static inline ssize_t evert__sys_recv_flat(int fd, void *buffer, size_t size, int flags)
+{
+    if (evert__sys_hook != NULL)
+        return evert__sys_recv(fd, buffer, size, flags);
+    ssize_t count = recv(fd, buffer, size, flags);
+    if (count >= 0)
+        return count;
+    return errno == EINTR ? evert__sys_recv(fd, buffer, size, flags) : -errno;
+}
+
+static inline ssize_t evert__sys_send_flat(int fd, const struct iovec *pieces, int count)
+{
+    if (evert__sys_hook != NULL || count > 1)
+        return evert__sys_send(fd, pieces, count);
+    ssize_t sent = send(fd, pieces->iov_base, pieces->iov_len, MSG_NOSIGNAL);
+    if (sent >= 0)
+        return sent;
+    return errno == EINTR ? evert__sys_send(fd, pieces, count) : -errno;
+}
 
 #endif

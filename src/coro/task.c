@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/flat.h"
 #include "base/log.h"
 #include "coro/describe.h"
 #include "coro/wait.h"
@@ -24,21 +25,6 @@ static void switch_in(struct evert__tasks *tasks, struct evert__task *task)
     tasks->loop->current = NULL;
 }
 
-/* From a task, to the loop; returns when the loop switches in again, unless it was the last time.
- */
-static void switch_out(struct evert__task *task, bool last)
-{
-    struct evert__tasks *tasks = evert__tasks_get(task->loop);
-    evert__fiber_leave(&task->fiber, &tasks->fiber, last);
-    evert__context_switch(&task->context, &tasks->context);
-    evert__fiber_arrive(&task->fiber, &tasks->fiber);
-}
-
-void evert__task_suspend(struct evert__task *task)
-{
-    switch_out(task, false);
-}
-
 /* The first and the last frame of a task. */
 static void task_entry(void *arg)
 {
@@ -48,7 +34,7 @@ static void task_entry(void *arg)
     evert__scope_check(task, NULL);
     evert__loop_flush(task->loop);
     task->ended = true;
-    switch_out(task, true);
+    evert__task_leave(task, true);
 }
 
 struct join {
@@ -78,7 +64,7 @@ static void ended(struct evert__task *task)
         evert__task_free(task);
 }
 
-static void resume(struct evert__ready *ready)
+EVERT__FLAT static void resume(struct evert__ready *ready)
 {
     struct evert__task *task = EVERT__CONTAINER(ready, struct evert__task, ready);
     switch_in(evert__tasks_get(task->loop), task);

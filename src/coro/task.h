@@ -129,8 +129,20 @@ static inline bool evert__task_cancelled(const struct evert__task *task)
     return task->scope != NULL ? task->scope->cancelled : task->cut;
 }
 
+/* From a task to the loop; returns when the loop comes back to it, unless it was the last time. */
+static inline void evert__task_leave(struct evert__task *task, bool last)
+{
+    struct evert__tasks *tasks = evert__tasks_get(task->loop);
+    evert__fiber_leave(&task->fiber, &tasks->fiber, last);
+    evert__context_switch(&task->context, &tasks->context);
+    evert__fiber_arrive(&task->fiber, &tasks->fiber);
+}
+
 /* Suspends the task that runs until something puts it on the ready queue. */
-void evert__task_suspend(struct evert__task *task);
+static inline void evert__task_suspend(struct evert__task *task)
+{
+    evert__task_leave(task, false);
+}
 
 /* Cancels what the task waits for, if it can be. */
 void evert__task_cancel_wait(struct evert__task *task);

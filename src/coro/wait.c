@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "coro/wait.h"
 
+#include "base/flat.h"
 #include "base/log.h"
 
 int evert__checkpoint(struct evert__task **ret)
@@ -39,7 +40,7 @@ static void run_loop_until(evert_loop *loop, const struct evert__waiter *waiter)
     evert__loop_end(loop);
 }
 
-void evert__wait(struct evert__task *self, struct evert__waiter *waiter)
+EVERT__FLAT void evert__wait(struct evert__task *self, struct evert__waiter *waiter)
 {
     waiter->task = self;
     self->waiter = waiter;

@@ -78,25 +78,10 @@ void evert__ready_push(evert_loop *loop, struct evert__ready *ready)
         evert__list_append(&loop->ready, &ready->link);
 }
 
-/* Runs all that stands on a list, and what is added to it meanwhile. */
-static void run_all(struct evert__link *list)
-{
-    struct evert__link *link;
-    while ((link = evert__list_shift(list)) != NULL) {
-        struct evert__ready *item = EVERT__CONTAINER(link, struct evert__ready, link);
-        item->run(item);
-    }
-}
-
-void evert__loop_flush(evert_loop *loop)
-{
-    run_all(&loop->flush);
-}
-
 void evert__loop_end_servers(evert_loop *loop)
 {
     loop->ending = true;
-    run_all(&loop->servers);
+    evert__run_all(&loop->servers);
 }
 
 void evert_loop_free(evert_loop *loop)
@@ -113,7 +98,7 @@ void evert_loop_free(evert_loop *loop)
         if (part != NULL)
             part->fini(part, loop);
         loop->parts[i] = NULL;
-        run_all(&loop->farewells); /* whatever they still waited for */
+        evert__run_all(&loop->farewells); /* whatever they still waited for */
         let_go_of_closed(loop);
     }
     evert__handles_forget(loop);
@@ -152,7 +137,7 @@ void evert__loop_turn(evert_loop *loop, evert_time deadline)
 
     evert__list_init(&batch);
     evert__list_splice(&batch, &loop->ready);
-    run_all(&batch);
+    evert__run_all(&batch);
     if (evert__loop_forked(loop))
         return; /* something forked, and this is the child: all that remains is the parent's */
     evert__loop_flush(loop);

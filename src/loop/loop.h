@@ -106,8 +106,21 @@ static inline bool evert__timer_is_set(const struct evert__timer *timer)
 evert_time evert__timers_next(const evert_loop *loop);
 void evert__timers_expire(evert_loop *loop);
 
+/* Runs all that stands on a list, and what is added to it meanwhile. */
+static inline void evert__run_all(struct evert__link *list)
+{
+    struct evert__link *link;
+    while ((link = evert__list_shift(list)) != NULL) {
+        struct evert__ready *item = EVERT__CONTAINER(link, struct evert__ready, link);
+        item->run(item);
+    }
+}
+
 /* Runs what asked to be run before the next wait: the flushing of output. */
-void evert__loop_flush(evert_loop *loop);
+static inline void evert__loop_flush(evert_loop *loop)
+{
+    evert__run_all(&loop->flush);
+}
 
 /* The run has been told to end: servers accept no more. */
 void evert__loop_end_servers(evert_loop *loop);

@@ -30,17 +30,17 @@
 #include "base/list.h"
 
 struct evert__fd {
-    int number;                 /* -1 once closed */
+    evert_loop *loop;
+    struct evert__source *source; /* armed, waiting for this to be readable */
+    struct evert__op *op;         /* started, waiting for this to be writable */
+    int number;                   /* -1 once closed */
+    int error;                    /* it cannot be waited for: the next take says so */
     uint32_t slot;              /* the back end's: where it is registered, plus 1; 0 if it is not */
     bool readable;              /* reading is worth a try: it has not said that it would block */
     bool writable;              /* the same of writing */
     bool ended;                 /* an event carried RDHUP, HUP or ERR */
-    int error;                  /* it cannot be waited for: the next take says so */
     bool drained_by_short_read; /* it is TCP, where a read that came back short emptied it */
-    evert_loop *loop;
-    struct evert__source *source; /* armed, waiting for this to be readable */
-    struct evert__op *op;         /* started, waiting for this to be writable */
-    struct evert__link link;      /* on the loop's list of the closed */
+    struct evert__link link;    /* on the loop's list of the closed */
     void (*closed)(struct evert__fd *fd);
     void *owner; /* for `closed` */
 };
@@ -128,6 +128,12 @@ bool evert__op_cancel(struct evert__op *op);
  * (buffer and size are not looked at). -EAGAIN: nothing is there; then arm. Or another error.
  */
 ssize_t evert__source_take(struct evert__source *source, void *buffer, size_t size);
+
+/* Whether taking is worth a try; if not, a take would say -EAGAIN. */
+static inline bool evert__source_may_have(const struct evert__source *source)
+{
+    return source->fd->readable || source->fd->error < 0;
+}
 
 /*
  * Whether a RECEIVE source has something, the kernel itself being asked. A back end may answer a

@@ -14,6 +14,7 @@
 
 #include <errno.h>
 
+#include "base/flat.h"
 #include "base/sys.h"
 #include "loop/loop.h"
 
@@ -40,7 +41,7 @@ static ssize_t try_send(struct evert__op *op)
         struct iovec part = {first->iov_base, op->most};
         return evert__sys_send(op->fd->number, &part, 1);
     }
-    return evert__sys_send(op->fd->number, first, op->most == SIZE_MAX ? op->send.count : 1);
+    return evert__sys_send_flat(op->fd->number, first, op->most == SIZE_MAX ? op->send.count : 1);
 }
 
 /* What became of a connect that was in progress, now that the socket has an event. */
@@ -52,7 +53,7 @@ static ssize_t connect_result(struct evert__fd *fd)
     return rc < 0 ? rc : -error;
 }
 
-bool evert__readiness_start(struct evert__op *op, int (*attach)(struct evert__fd *fd))
+EVERT__FLAT bool evert__readiness_start(struct evert__op *op, int (*attach)(struct evert__fd *fd))
 {
     struct evert__fd *fd = op->fd;
     ssize_t blocked = op->kind == EVERT__OP_CONNECT ? -EINPROGRESS : -EAGAIN;
@@ -90,11 +91,11 @@ static ssize_t take_once(const struct evert__source *source, void *buffer, size_
     case EVERT__SOURCE_COUNTER:
         return evert__sys_read(number, buffer, size);
     default:
-        return evert__sys_recv(number, buffer, size, 0);
+        return evert__sys_recv_flat(number, buffer, size, 0);
     }
 }
 
-ssize_t evert__readiness_take(struct evert__source *source, void *buffer, size_t size)
+EVERT__FLAT ssize_t evert__readiness_take(struct evert__source *source, void *buffer, size_t size)
 {
     struct evert__fd *fd = source->fd;
     if (fd->error < 0) {

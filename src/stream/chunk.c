@@ -3,17 +3,9 @@
 
 #include "base/alloc.h"
 
-enum { KEPT = 256 };
-
-struct pool {
-    struct evert__part part;
-    struct evert__chunk *free;
-    unsigned count;
-};
-
 static void pool_fini(struct evert__part *part, evert_loop *loop)
 {
-    struct pool *pool = EVERT__CONTAINER(part, struct pool, part);
+    struct evert__chunk_pool *pool = EVERT__CONTAINER(part, struct evert__chunk_pool, part);
     (void)loop;
     while (pool->free != NULL) {
         struct evert__chunk *chunk = pool->free;
@@ -23,44 +15,29 @@ static void pool_fini(struct evert__part *part, evert_loop *loop)
     evert__free(pool);
 }
 
-static struct pool *pool_of(evert_loop *loop)
+/* Without a pool, which is made when there is memory for it, chunks come and go all the same. */
+static void make_pool(evert_loop *loop)
 {
-    struct pool *pool = (struct pool *)loop->parts[EVERT__PART_CHUNKS];
-    if (pool == NULL) {
-        pool = evert__alloc_zero(sizeof(*pool));
-        if (pool == NULL)
-            return NULL;
-        pool->part.fini = pool_fini;
-        loop->parts[EVERT__PART_CHUNKS] = &pool->part;
-    }
-    return pool;
+    struct evert__chunk_pool *pool = evert__alloc_zero(sizeof(*pool));
+    if (pool == NULL)
+        return;
+    pool->part.fini = pool_fini;
+    loop->parts[EVERT__PART_CHUNKS] = &pool->part;
 }
 
-struct evert__chunk *evert__chunk_get(evert_loop *loop)
+struct evert__chunk *evert__chunk_new(evert_loop *loop)
 {
-    struct pool *pool = pool_of(loop);
-    struct evert__chunk *chunk = pool != NULL ? pool->free : NULL;
+    if (evert__chunk_pool(loop) == NULL)
+        make_pool(loop);
+    struct evert__chunk *chunk = evert__alloc(EVERT__CHUNK);
     if (chunk != NULL) {
-        pool->free = chunk->next;
-        pool->count--;
-    } else {
-        chunk = evert__alloc(EVERT__CHUNK);
-        if (chunk == NULL)
-            return NULL;
+        chunk->next = NULL;
+        chunk->start = chunk->end = 0;
     }
-    chunk->next = NULL;
-    chunk->start = chunk->end = 0;
     return chunk;
 }
 
-void evert__chunk_put(evert_loop *loop, struct evert__chunk *chunk)
+void evert__chunk_free(struct evert__chunk *chunk)
 {
-    struct pool *pool = pool_of(loop);
-    if (pool == NULL || pool->count >= KEPT) {
-        evert__free(chunk);
-        return;
-    }
-    chunk->next = pool->free;
-    pool->free = chunk;
-    pool->count++;
+    evert__free(chunk);
 }

@@ -24,8 +24,47 @@ struct evert__chunk {
 
 enum { EVERT__CHUNK_ROOM = EVERT__CHUNK - sizeof(struct evert__chunk) };
 
+/* What a loop keeps. */
+struct evert__chunk_pool {
+    struct evert__part part;
+    struct evert__chunk *free;
+    unsigned count;
+};
+
+enum { EVERT__CHUNKS_KEPT = 256 };
+
+struct evert__chunk *evert__chunk_new(evert_loop *loop);
+void evert__chunk_free(struct evert__chunk *chunk);
+
+static inline struct evert__chunk_pool *evert__chunk_pool(const evert_loop *loop)
+{
+    return (struct evert__chunk_pool *)loop->parts[EVERT__PART_CHUNKS];
+}
+
 /* An empty chunk, or NULL. */
-struct evert__chunk *evert__chunk_get(evert_loop *loop);
-void evert__chunk_put(evert_loop *loop, struct evert__chunk *chunk);
+static inline struct evert__chunk *evert__chunk_get(evert_loop *loop)
+{
+    struct evert__chunk_pool *pool = evert__chunk_pool(loop);
+    if (pool == NULL || pool->free == NULL)
+        return evert__chunk_new(loop);
+    struct evert__chunk *chunk = pool->free;
+    pool->free = chunk->next;
+    pool->count--;
+    chunk->next = NULL;
+    chunk->start = chunk->end = 0;
+    return chunk;
+}
+
+static inline void evert__chunk_put(evert_loop *loop, struct evert__chunk *chunk)
+{
+    struct evert__chunk_pool *pool = evert__chunk_pool(loop);
+    if (pool == NULL || pool->count >= EVERT__CHUNKS_KEPT) {
+        evert__chunk_free(chunk);
+        return;
+    }
+    chunk->next = pool->free;
+    pool->free = chunk;
+    pool->count++;
+}
 
 #endif

@@ -10,7 +10,7 @@ static void may_read(struct evert__source *source)
     if (s->closing != EVERT__OPEN)
         evert__close_step(s);
     else if (s->reader != NULL)
-        evert__wake(s->reader, 0);
+        evert__wake(s->reader, EVERT__INPUT_CAME);
 }
 
 /* Before the next wait; in the midst of closing, a turn later. */

@@ -28,6 +28,11 @@ struct evert__input {
 };
 
 struct evert__output {
+    /*
+     * While there are chunks that wait to be sent, and nothing has failed: fewer bytes than this
+     * may be put behind them with no further look. 0 when in doubt.
+     */
+    size_t open;
     struct evert__chunk *first, *last;
     size_t queued; /* bytes in all of them */
 };
@@ -44,17 +49,28 @@ enum evert__closing {
     EVERT__CLOSED
 };
 
+/* What each request touches comes first, close together. */
 struct evert_stream {
     evert_loop *loop;
     struct evert__fd fd;
     struct evert__source source;
-    struct evert__op send;
-    struct evert__ready flush; /* on the loop's list while there is something to send */
     struct evert__input in;
     struct evert__output out;
-    struct evert__waiter *reader, *writer, *closer;
-    size_t writer_wants; /* to go on when no more than this is queued */
+    struct evert__waiter *reader, *writer;
+    int read_error, write_error; /* each says the same for ever */
+    unsigned users;              /* calls that wait here, and serve: it is not freed under them */
+    uint8_t closing;
+    bool sending;              /* an op is on its way */
+    bool at_end;               /* the peer has ended its side, and all that it sent was taken */
+    bool eof_sent;             /* our own side was ended */
+    bool dropping;             /* the rest of a line that was too long */
+    bool taken;                /* by close or abort */
+    struct evert__ready flush; /* on the loop's list while there is something to send */
     size_t line_limit;
+    struct evert__op send;
+
+    size_t writer_wants; /* to go on when no more than this is queued */
+    struct evert__waiter *closer;
     struct evert__timer timer;    /* of closing */
     struct evert__ready farewell; /* on the loop's list while it is being closed */
     evert_time close_limit;
@@ -63,14 +79,6 @@ struct evert_stream {
 #ifdef EVERT_DEBUG
     char *view; /* what the last read gave out, so that a use after its end is seen */
 #endif
-    int read_error, write_error; /* each says the same for ever */
-    unsigned users;              /* calls that wait here, and serve: it is not freed under them */
-    uint8_t closing;
-    bool sending;  /* an op is on its way */
-    bool at_end;   /* the peer has ended its side, and all that it sent was taken */
-    bool eof_sent; /* our own side was ended */
-    bool dropping; /* the rest of a line that was too long */
-    bool taken;    /* by close or abort */
 };
 
 /* A connection for a descriptor that is put into its `fd` later. */
@@ -84,19 +92,50 @@ void evert__connection_hold(evert_stream *stream);
 void evert__connection_release(evert_stream *stream);
 
 /* input.c: the bytes that were read ahead */
+
+/* A waiting reader was woken by the source itself, which is not armed any more. */
+enum { EVERT__INPUT_CAME = 1 };
+
 static inline size_t evert__input_size(const struct evert__input *in)
 {
     return in->end - in->start;
 }
 
 /* Room for `size` bytes from `start` on; keeps what is there. -ENOMEM leaves all as it was. */
-int evert__input_reserve(evert_stream *stream, size_t size);
+int evert__input_make_room(evert_stream *stream, size_t size);
+static inline int evert__input_reserve(evert_stream *stream, size_t size)
+{
+    const struct evert__input *in = &stream->in;
+    if (in->data != NULL && in->capacity - in->start >= size)
+        return 0;
+    return evert__input_make_room(stream, size);
+}
 
-/* Takes once what there is, into the buffer. Bytes, 0 at the end, -EAGAIN, or an error. */
-ssize_t evert__input_fill(evert_stream *stream);
+/*
+ * Takes once into other memory; the buffer has to be empty. Bytes, 0 at the end, -EAGAIN, or an
+ * error. The end or error is remembered: it will not be said a second time by all kernels.
+ */
+static inline ssize_t evert__input_take(evert_stream *s, void *memory, size_t size)
+{
+    if (s->at_end || s->read_error < 0)
+        return s->read_error;
+    ssize_t count = evert__source_take(&s->source, memory, size);
+    if (count == 0)
+        s->at_end = true;
+    else if (count < 0 && count != -EAGAIN)
+        s->read_error = (int)count;
+    return count;
+}
 
-/* Takes once into other memory; the buffer has to be empty. */
-ssize_t evert__input_take(evert_stream *stream, void *memory, size_t size);
+/* Takes once what there is, into the buffer. */
+static inline ssize_t evert__input_fill(evert_stream *s)
+{
+    struct evert__input *in = &s->in;
+    ssize_t count = evert__input_take(s, in->data + in->end, in->capacity - in->end);
+    if (count > 0)
+        in->end += (size_t)count;
+    return count;
+}
 
 /* Gives the buffer back if it is empty. */
 void evert__input_release(evert_stream *stream);

@@ -28,13 +28,11 @@ static char *new_buffer(evert_stream *s, size_t capacity)
     return evert__alloc(capacity);
 }
 
-int evert__input_reserve(evert_stream *s, size_t size)
+int evert__input_make_room(evert_stream *s, size_t size)
 {
     struct evert__input *in = &s->in;
     size_t used = evert__input_size(in), capacity = EVERT__CHUNK;
 
-    if (in->data != NULL && in->capacity - in->start >= size)
-        return 0;
     if (in->data != NULL && in->capacity >= size) {
         memmove(in->data, in->data + in->start, used);
     } else {
@@ -55,28 +53,6 @@ int evert__input_reserve(evert_stream *s, size_t size)
     in->start = 0;
     in->end = used;
     return 0;
-}
-
-/* One take, whose end or error is remembered: it will not be said a second time by all kernels. */
-ssize_t evert__input_take(evert_stream *s, void *memory, size_t size)
-{
-    if (s->at_end || s->read_error < 0)
-        return s->read_error;
-    ssize_t count = evert__source_take(&s->source, memory, size);
-    if (count == 0)
-        s->at_end = true;
-    else if (count < 0 && count != -EAGAIN)
-        s->read_error = (int)count;
-    return count;
-}
-
-ssize_t evert__input_fill(evert_stream *s)
-{
-    struct evert__input *in = &s->in;
-    ssize_t count = evert__input_take(s, in->data + in->end, in->capacity - in->end);
-    if (count > 0)
-        in->end += (size_t)count;
-    return count;
 }
 
 void evert__input_release(evert_stream *s)

@@ -6,6 +6,7 @@
  */
 #include <string.h>
 
+#include "base/flat.h"
 #include "stream/connection.h"
 
 static void send_done(struct evert__op *op);
@@ -34,32 +35,54 @@ static size_t room_in_last(const struct evert__output *out)
     return out->last != NULL ? EVERT__CHUNK_ROOM - out->last->end : 0;
 }
 
-int evert__output_append(evert_stream *s, const void *data, size_t size)
+/* More bytes may be put behind the last ones, as long as these wait to be sent. */
+static void open_up(evert_stream *s)
 {
     struct evert__output *out = &s->out;
-    const char *from = data;
     size_t room = room_in_last(out);
-    struct evert__chunk *more = NULL;
+    if (out->queued + room > EVERT_HIGH_WATER)
+        room = out->queued < EVERT_HIGH_WATER ? EVERT_HIGH_WATER - out->queued : 0;
+    out->open = room;
+}
 
-    if (size > room) {
-        more = new_chunks(s, size - room);
-        if (more == NULL)
-            return -ENOMEM;
-    }
+/* Fills the last chunk with bytes for which it has room. */
+static void put(struct evert__output *out, const void *data, size_t size)
+{
+    memcpy(out->last->data + out->last->end, data, size);
+    out->last->end += (uint32_t)size;
     out->queued += size;
-    if (more != NULL && out->last != NULL)
+}
+
+/* Bytes for which the last chunk has not enough room. */
+static int append_more(evert_stream *s, const char *data, size_t size)
+{
+    struct evert__output *out = &s->out;
+    struct evert__chunk *more = new_chunks(s, size - room_in_last(out));
+    if (more == NULL)
+        return -ENOMEM;
+    if (out->last != NULL)
         out->last->next = more;
-    else if (more != NULL)
+    else
         out->first = out->last = more;
     while (size > 0) {
         if (room_in_last(out) == 0)
             out->last = out->last->next;
         size_t part = size < room_in_last(out) ? size : room_in_last(out);
-        memcpy(out->last->data + out->last->end, from, part);
-        out->last->end += (uint32_t)part;
-        from += part;
+        put(out, data, part);
+        data += part;
         size -= part;
     }
+    return 0;
+}
+
+int evert__output_append(evert_stream *s, const void *data, size_t size)
+{
+    struct evert__output *out = &s->out;
+    if (out->last == NULL && size <= EVERT__CHUNK_ROOM)
+        out->first = out->last = evert__chunk_get(s->loop);
+    if (size > room_in_last(out))
+        return append_more(s, data, size);
+    put(out, data, size);
     return 0;
 }
 
@@ -84,6 +107,7 @@ static void advance(evert_stream *s, size_t count)
 
 void evert__output_drop(evert_stream *s)
 {
+    s->out.open = 0;
     advance(s, s->out.queued);
 }
 
@@ -104,6 +128,7 @@ static void prepare(evert_stream *s)
 
 void evert__output_fail(evert_stream *s, int error)
 {
+    s->out.open = 0;
     if (s->write_error == 0)
         s->write_error = error;
     if (s->writer != NULL)
@@ -131,9 +156,10 @@ static void sent(evert_stream *s, ssize_t result)
         evert__wake(s->writer, 0);
 }
 
-void evert__output_start(evert_stream *s)
+EVERT__FLAT void evert__output_start(evert_stream *s)
 {
     evert__link_remove(&s->flush.link);
+    s->out.open = 0;
     while (!s->sending && s->out.queued > 0) {
         prepare(s);
         if (evert__op_start(&s->send))
@@ -156,6 +182,9 @@ static void send_done(struct evert__op *op)
 
 void evert__output_later(evert_stream *s)
 {
-    if (!s->sending && !evert__link_used(&s->flush.link))
+    if (s->sending)
+        return;
+    if (!evert__link_used(&s->flush.link))
         evert__list_append(&s->loop->flush, &s->flush.link);
+    open_up(s);
 }

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/flat.h"
 #include "stream/connection.h"
 
 enum {
@@ -47,28 +48,34 @@ static int await_input(evert_stream *s, struct evert__task *self)
         rc = (int)reading.waiter.result;
     else if (s->closing != EVERT__OPEN) /* and the stream may be gone when this returns */
         rc = evert__task_cancelled(self) ? -ECANCELED : EVERT_ECLOSED;
-    else
+    else if (reading.waiter.result != EVERT__INPUT_CAME)
         evert__source_disarm(&s->source);
     evert__connection_release(s);
     return rc;
+}
+
+/* Takes once into the buffer, which will have room for `room` bytes. 0, or why there is no more. */
+static int take_more(evert_stream *s, size_t room)
+{
+    int rc = evert__input_reserve(s, room);
+    if (rc < 0)
+        return rc;
+    ssize_t count = evert__input_fill(s);
+    if (count > 0)
+        return 0;
+    return count == 0 ? EVERT_EOF : (int)count;
 }
 
 /* Gets more into the buffer, which will have room for `room` bytes. 0, or why there is no more. */
 static int more(evert_stream *s, struct evert__task *self, size_t room)
 {
     for (;;) {
-        int rc = evert__input_reserve(s, room);
-        if (rc < 0)
-            return rc;
-        ssize_t count = evert__input_fill(s);
-        if (count > 0)
+        int rc = evert__source_may_have(&s->source) ? take_more(s, room) : -EAGAIN;
+        if (rc == 0)
             return 0;
         evert__input_release(s);
-        if (count == 0)
-            return EVERT_EOF;
-        if (count != -EAGAIN)
-            return (int)count;
-        rc = await_input(s, self);
+        if (rc == -EAGAIN)
+            rc = await_input(s, self);
         if (rc < 0)
             return rc;
     }
@@ -197,7 +204,7 @@ static ssize_t read_some(evert_stream *s, struct evert__task **ret_self, evert_b
     return (ssize_t)ret->size;
 }
 
-ssize_t evert_read(evert_stream *s, evert_bytes *ret, size_t max)
+EVERT__FLAT ssize_t evert_read(evert_stream *s, evert_bytes *ret, size_t max)
 {
     struct evert__task *self;
     ssize_t count = read_some(s, &self, ret, max);
@@ -247,7 +254,7 @@ static ssize_t read_some_into(evert_stream *s, struct evert__task **ret_self, vo
     return (ssize_t)ahead;
 }
 
-ssize_t evert_read_into(evert_stream *s, void *buffer, size_t size)
+EVERT__FLAT ssize_t evert_read_into(evert_stream *s, void *buffer, size_t size)
 {
     struct evert__task *self;
     ssize_t count = read_some_into(s, &self, buffer, size);
@@ -268,7 +275,7 @@ static int read_counted(evert_stream *s, struct evert__task **ret_self, evert_by
     return 0;
 }
 
-int evert_read_exactly(evert_stream *s, evert_bytes *ret, size_t size)
+EVERT__FLAT int evert_read_exactly(evert_stream *s, evert_bytes *ret, size_t size)
 {
     struct evert__task *self;
     int rc = read_counted(s, &self, ret, size);
@@ -385,7 +392,7 @@ static int read_line(evert_stream *s, struct evert__task **ret_self, evert_bytes
     return rc;
 }
 
-int evert_read_line(evert_stream *s, evert_bytes *ret)
+EVERT__FLAT int evert_read_line(evert_stream *s, evert_bytes *ret)
 {
     struct evert__task *self;
     int rc = read_line(s, &self, ret);
@@ -430,7 +437,7 @@ static ssize_t copy_out(int rc, evert_bytes bytes, char *buffer, size_t size)
     return fits ? (ssize_t)bytes.size : EVERT_ELIMIT;
 }
 
-ssize_t evert_read_line_into(evert_stream *s, char *buffer, size_t size)
+EVERT__FLAT ssize_t evert_read_line_into(evert_stream *s, char *buffer, size_t size)
 {
     struct evert__task *self;
     evert_bytes bytes = {"", 0};

@@ -130,19 +130,24 @@ static int write_large(evert_stream *s, struct evert__task *self, const char *da
 }
 
 /* Queues bytes, behind what is there. */
+static int enqueue(evert_stream *s, const void *data, size_t size)
+{
+    int rc = evert__output_append(s, data, size);
+    if (rc == 0)
+        evert__output_later(s);
+    return rc;
+}
+
+/* The same, once there is room for them; in blocking mode they are sent as well. */
 static int write_small(evert_stream *s, struct evert__task *self, const void *data, size_t size)
 {
     int rc = 0;
     if (s->out.queued + size > EVERT_HIGH_WATER)
         rc = await_sent(s, self, EVERT__LOW_WATER);
     if (rc == 0)
-        rc = evert__output_append(s, data, size);
-    if (rc < 0)
+        rc = enqueue(s, data, size);
+    if (rc < 0 || !self->root)
         return rc;
-    if (!self->root) {
-        evert__output_later(s);
-        return 0;
-    }
     rc = await_sent(s, self, 0);
     if (rc == -ECANCELED && s->closing == EVERT__OPEN)
         evert__output_break(s, rc); /* it was taken, and perhaps sent in part */
@@ -161,50 +166,56 @@ static int fail(evert_stream *s, int rc)
     return rc;
 }
 
+/* A write that waits, or may do so. */
+static int write_waiting(evert_stream *s, struct evert__task *self, const void *data, size_t size)
+{
+    evert__connection_hold(s); /* it may be closed meanwhile */
+    int rc = size > EVERT_HIGH_WATER ? write_large(s, self, data, size)
+                                     : write_small(s, self, data, size);
+    if (rc < 0)
+        rc = fail(s, rc);
+    evert__connection_release(s);
+    return rc;
+}
+
 /* Apart, so that the common case pays nothing for the frame that this needs. */
 __attribute__((noinline)) static int write_any(evert_stream *s, const void *data, size_t size)
 {
     struct evert__task *self;
     int rc = begin(s, &self);
-    evert__connection_hold(s); /* it may be closed while this waits */
-    if (rc == 0 && size > EVERT_HIGH_WATER)
-        rc = write_large(s, self, data, size);
-    else if (rc == 0 && size > 0)
-        rc = write_small(s, self, data, size);
-    if (rc < 0)
+    if (rc == 0 && size > 0) {
+        if (self->root || size > EVERT_HIGH_WATER || s->out.queued + size > EVERT_HIGH_WATER)
+            rc = write_waiting(s, self, data, size);
+        else if ((rc = enqueue(s, data, size)) < 0)
+            rc = fail(s, rc);
+    } else if (rc < 0) {
         rc = fail(s, rc);
-    evert__connection_release(s);
+    }
     if (rc == 0)
         evert__completed(self);
     return rc;
 }
 
-/* The most common case, and nothing else: a few bytes behind others that wait to be sent. */
-static inline bool write_behind(evert_stream *s, const void *data, size_t size)
+int evert_write(evert_stream *s, const void *data, size_t size)
 {
-    struct evert__chunk *last = s->out.last;
     struct evert__task *self = s->loop->current;
-    if (last == NULL || size > EVERT__CHUNK_ROOM - last->end || self == NULL ||
-        evert__task_cancelled(self) || s->write_error != 0 || s->eof_sent || s->writer != NULL ||
-        !evert__link_used(&s->flush.link) || s->out.queued + size > EVERT_HIGH_WATER)
-        return false;
+    /* The most common case: a few bytes behind others that wait to be sent. */
+    if (size >= s->out.open || self == NULL || evert__task_cancelled(self))
+        return write_any(s, data, size);
+    struct evert__chunk *last = s->out.last;
     memcpy(last->data + last->end, data, size);
     last->end += (uint32_t)size;
     s->out.queued += size;
+    s->out.open -= size;
     evert__completed(self);
-    return true;
-}
-
-int evert_write(evert_stream *s, const void *data, size_t size)
-{
-    return write_behind(s, data, size) ? 0 : write_any(s, data, size);
+    return 0;
 }
 
 static int measure(void *arg, const char *data, size_t size)
 {
+    size_t *sum = arg;
     (void)data;
-    *(size_t *)arg += size;
-    return 0;
+    return __builtin_add_overflow(*sum, size, sum) ? -ENOMEM : 0;
 }
 
 static int copy(void *arg, const char *data, size_t size)
