@@ -144,7 +144,7 @@ static void tell_failure(int rc)
     char text[300];
     size_t size = evert__format_string(text, sizeof(text), "%s: %s\n",
                                        program_invocation_short_name, evert_describe(rc));
-    (void)evert__sys_write(2, text, size);
+    (void)evert__sys_write_quietly(2, text, size);
 }
 
 int evert_main_at(evert_fn *fn, void *arg, const char *name, const char *place)

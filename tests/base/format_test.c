@@ -292,6 +292,35 @@ static void test_unknown_conversion_is_an_error(void **state)
     }
 }
 
+/* F46: cut short by a sink that fails, as 2 GiB of blanks would take their time. */
+static void test_the_largest_widths_and_precisions_do_not_overflow(void **state)
+{
+    static const struct {
+        const char *format;
+        int count;
+        const char *begins;
+    } cases[] = {
+        {"%*d", INT_MAX, "                "}, {"%0*d", INT_MAX, "-0000000000"},
+        {"%*d", -INT_MAX, "-7          "},    {"%*d", INT_MIN, "-7          "},
+        {"%.*d", INT_MAX, "-0000000000"},     {"%.*d", INT_MIN, "-7"}, /* as if there were none */
+    };
+    static const char *const written_out[] = {"%2147483647d", "%2147483648d", "%4294967297d",
+                                              "%18446744073709551617d",
+                                              "%99999999999999999999999999999d"};
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct sink sink = {.fails_at = 4};
+        int rc = to_sink(&sink, cases[i].format, cases[i].count, -7);
+        assert_int_equal(rc, sink.calls < 4 ? 0 : -EPIPE);
+        assert_memory_equal(sink.text, cases[i].begins, strlen(cases[i].begins));
+    }
+    for (size_t i = 0; i < sizeof(written_out) / sizeof(written_out[0]); i++) {
+        struct sink sink = {.fails_at = 4};
+        assert_int_equal(to_sink(&sink, written_out[i], -7), -EPIPE);
+        assert_memory_equal(sink.text, "                ", 16);
+    }
+}
+
 static void test_arguments_of_the_caller_are_not_used_up(void **state)
 {
     (void)state;
@@ -381,6 +410,7 @@ int main(void)
         cmocka_unit_test(test_nothing_to_say_never_calls_the_sink),
         cmocka_unit_test(test_failing_sink_ends_it_with_its_code),
         cmocka_unit_test(test_unknown_conversion_is_an_error),
+        cmocka_unit_test(test_the_largest_widths_and_precisions_do_not_overflow),
         cmocka_unit_test(test_arguments_of_the_caller_are_not_used_up),
         cmocka_unit_test(test_formatting_uses_less_than_1_KiB_of_stack),
     };

@@ -263,6 +263,28 @@ static void test_send_to_a_peer_that_is_gone_raises_no_signal(void **state)
     close(fds[0]);
 }
 
+/* F18: the same of a pipe, which knows no flag for it; and else as any write. */
+static void test_quiet_write_raises_no_signal(void **state)
+{
+    int fds[2];
+    char got[4];
+    (void)state;
+    assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+    answer(EVERT__SYS_WRITE, 2, -EINTR);
+    hook.most = 2;
+    assert_int_equal(evert__sys_write_quietly(fds[1], "abcd", 4), 2);
+    assert_int_equal(hook.asked, 3);
+    assert_non_null(hook.site);
+    evert__sys_hook = NULL;
+    assert_int_equal(evert__sys_read(fds[0], got, sizeof(got)), 2);
+    assert_memory_equal(got, "ab", 2);
+    close(fds[0]);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(evert__sys_write_quietly(fds[1], "abcd", 4), -EPIPE);
+    close(fds[1]);
+    assert_int_equal(evert__sys_write_quietly(-1, "abcd", 4), -EBADF);
+}
+
 static void assert_flags(int fd, bool nonblocking)
 {
     assert_true(fd >= 0);
@@ -435,6 +457,7 @@ int main(void)
         CASE(test_errors_come_back_negated),
         CASE(test_hook_makes_transfers_short),
         CASE(test_send_to_a_peer_that_is_gone_raises_no_signal),
+        CASE(test_quiet_write_raises_no_signal),
         CASE(test_new_descriptors_are_closed_on_exec_and_do_not_block),
         CASE(test_waits_are_never_short),
         CASE(test_waits_are_not_short_without_the_precise_call),

@@ -189,6 +189,20 @@ static int free_after_await(void *unused)
     return 0;
 }
 
+/* As many as a loop remembers: the first of them is still known. */
+static int await_after_15_others(void *unused)
+{
+    struct note note = {0}, others = {0};
+    evert_coro *coro = new_coro(&note);
+    (void)unused;
+    check_rc(evert_coro_await(coro), 0);
+    for (int i = 0; i < 15; i++)
+        check_rc(evert_coro_await(new_coro(&others)), 0);
+    int rc = evert_coro_await(coro);
+    assert_int_equal(note.runs, 1);
+    return rc;
+}
+
 static void test_using_an_object_twice_is_misuse(void **state)
 {
     (void)state;
@@ -197,6 +211,7 @@ static void test_using_an_object_twice_is_misuse(void **state)
     check_misuse(spawn_after_await, EVERT_EALREADY, "is used for the second time");
     check_misuse(spawn_twice, EVERT_EALREADY, "is used for the second time");
     check_misuse(run_to_completion_twice, EVERT_EALREADY, "is used for the second time");
+    check_misuse(await_after_15_others, EVERT_EALREADY, "is used for the second time");
     check_misuse(free_after_await, 0, "was taken already");
 }
 

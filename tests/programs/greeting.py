@@ -7,12 +7,13 @@ import contextlib
 import os
 import signal
 import socket
+import subprocess
 import sys
 import tempfile
 
 sys.dont_write_bytecode = True
 import support  # noqa: E402  (it must not leave compiled files among the sources)
-from support import Failed, Process, Server, example, expect, foreign  # noqa: E402
+from support import LIMIT, Failed, Process, Server, example, expect, foreign  # noqa: E402
 
 SERVERS = {
     "process_server": example("greeting/process_server"),
@@ -174,12 +175,26 @@ FAILURES = [on_a_refused_port, on_a_refused_path, on_an_unknown_scheme, on_an_un
             on_the_end_in_mid_answer, on_a_reset_without_an_answer]
 
 
+def ends_with_1_with_nobody_to_tell():
+    """Standard error is a pipe that nobody reads: no reason to end by a signal."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        ended = subprocess.run([*CLIENTS["coroutine_client"], "tcp://nowhere.invalid:1", "World"],
+                               stdout=subprocess.PIPE, stderr=writer, timeout=LIMIT, check=False)
+    finally:
+        os.close(writer)
+    expect("status", 1, ended.returncode)
+    expect("output", b"", ended.stdout)
+
+
 def clients_that_fail(cases):
     for client in CLIENTS:
         for failure in FAILURES:
             cases.run(f"{client} fails {support.words_of(failure)}", failure, client)
     cases.run("coroutine_client takes the greeting before a reset",
               takes_the_greeting_before_a_reset)
+    cases.run("coroutine_client ends with 1 with nobody to tell", ends_with_1_with_nobody_to_tell)
 
 
 # ---- Servers that are told to end ----
