@@ -368,7 +368,7 @@ def report_calls(build, depth):
 
 
 def line_row(build, depth, quick):
-    rounds, seconds = (5, 0.4) if quick else (7, 1.5)
+    rounds, seconds = (5, 0.4) if quick else (25, 0.8)
     print(f"Greetings, {depth} at a time, {CONNECTIONS} connections: {NAMES[OURS]} beside "
           f"{NAMES[RAW]}, {rounds} rounds of {seconds} s\n")
     pairs = measure_pairs(build, depth, rounds, seconds)

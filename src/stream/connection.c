@@ -51,15 +51,8 @@ int evert__connection_accepted(evert_loop *loop, int number, bool is_tcp, evert_
     return 0;
 }
 
-void evert__connection_hold(evert_stream *s)
+void evert__connection_free(evert_stream *s)
 {
-    s->users++;
-}
-
-void evert__connection_release(evert_stream *s)
-{
-    if (--s->users > 0 || s->closing != EVERT__CLOSED)
-        return;
     evert__input_fini(s);
     evert__free(s->names);
     evert__free(s);

@@ -88,8 +88,18 @@ int evert__connection_new(evert_loop *loop, evert_stream **ret);
 int evert__connection_accepted(evert_loop *loop, int number, bool is_tcp, evert_stream **ret);
 
 /* What a waiting call holds, and lets go of; the last to go frees a closed connection. */
-void evert__connection_hold(evert_stream *stream);
-void evert__connection_release(evert_stream *stream);
+void evert__connection_free(evert_stream *stream);
+
+static inline void evert__connection_hold(evert_stream *s)
+{
+    s->users++;
+}
+
+static inline void evert__connection_release(evert_stream *s)
+{
+    if (--s->users == 0 && s->closing == EVERT__CLOSED)
+        evert__connection_free(s);
+}
 
 /* input.c: the bytes that were read ahead */
 
@@ -105,7 +115,12 @@ static inline size_t evert__input_size(const struct evert__input *in)
 int evert__input_make_room(evert_stream *stream, size_t size);
 static inline int evert__input_reserve(evert_stream *stream, size_t size)
 {
-    const struct evert__input *in = &stream->in;
+    struct evert__input *in = &stream->in;
+    if (in->data == NULL && size <= EVERT__CHUNK) {
+        *in = (struct evert__input){.data = (char *)evert__chunk_get(stream->loop),
+                                    .capacity = EVERT__CHUNK};
+        return in->data != NULL ? 0 : -ENOMEM;
+    }
     if (in->data != NULL && in->capacity - in->start >= size)
         return 0;
     return evert__input_make_room(stream, size);
@@ -137,20 +152,60 @@ static inline ssize_t evert__input_fill(evert_stream *s)
     return count;
 }
 
-/* Gives the buffer back if it is empty. */
-void evert__input_release(evert_stream *stream);
+void evert__input_free(evert_stream *stream);
 void evert__input_fini(evert_stream *stream);
+
+/* Gives the buffer back if it is empty. */
+static inline void evert__input_release(evert_stream *s)
+{
+    if (s->in.data != NULL && evert__input_size(&s->in) == 0)
+        evert__input_free(s);
+}
 
 /* output.c: the bytes to be sent */
 
 /* Queues bytes, all or none: -ENOMEM. */
-int evert__output_append(evert_stream *stream, const void *data, size_t size);
+int evert__output_append_more(evert_stream *stream, const char *data, size_t size);
+static inline size_t evert__output_room(const struct evert__output *out)
+{
+    return out->last != NULL ? EVERT__CHUNK_ROOM - out->last->end : 0;
+}
+
+/* Fills the last chunk with bytes for which it has room. */
+static inline void evert__output_put(struct evert__output *out, const void *data, size_t size)
+{
+    memcpy(out->last->data + out->last->end, data, size);
+    out->last->end += (uint32_t)size;
+    out->queued += size;
+}
+
+static inline int evert__output_append(evert_stream *s, const void *data, size_t size)
+{
+    struct evert__output *out = &s->out;
+    if (out->last == NULL && size <= EVERT__CHUNK_ROOM)
+        out->first = out->last = evert__chunk_get(s->loop);
+    if (size > evert__output_room(out))
+        return evert__output_append_more(s, data, size);
+    evert__output_put(out, data, size);
+    return 0;
+}
 
 /* Sends what is queued, as far as that goes without waiting; the rest goes by itself. */
 void evert__output_start(evert_stream *stream);
 
 /* Has it sent when the task that runs next waits, or at the end of the turn. */
-void evert__output_later(evert_stream *stream);
+static inline void evert__output_later(evert_stream *s)
+{
+    struct evert__output *out = &s->out;
+    if (s->sending)
+        return;
+    if (!evert__link_used(&s->flush.link))
+        evert__list_append(&s->loop->flush, &s->flush.link);
+    /* As long as this waits to be sent, more may be put behind it. */
+    size_t room = evert__output_room(out), most = EVERT_HIGH_WATER;
+    most = out->queued < most ? most - out->queued : 0;
+    out->open = room < most ? room : most;
+}
 
 /*
  * The write side has failed: whoever waits is told, and every later write. What was accepted before

@@ -12,7 +12,7 @@
 /* Room for what the largest of the usual reads wants, in one take. */
 enum { LARGEST_USUAL = 65536 };
 
-static void free_buffer(evert_stream *s)
+void evert__input_free(evert_stream *s)
 {
     if (s->in.capacity == EVERT__CHUNK)
         evert__chunk_put(s->loop, (struct evert__chunk *)(void *)s->in.data);
@@ -46,7 +46,7 @@ int evert__input_make_room(evert_stream *s, size_t size)
         if (used > 0)
             memcpy(data, in->data + in->start, used);
         if (in->data != NULL)
-            free_buffer(s);
+            evert__input_free(s);
         in->data = data;
         in->capacity = capacity;
     }
@@ -55,16 +55,10 @@ int evert__input_make_room(evert_stream *s, size_t size)
     return 0;
 }
 
-void evert__input_release(evert_stream *s)
-{
-    if (s->in.data != NULL && evert__input_size(&s->in) == 0)
-        free_buffer(s);
-}
-
 void evert__input_fini(evert_stream *s)
 {
     if (s->in.data != NULL)
-        free_buffer(s);
+        evert__input_free(s);
 #ifdef EVERT_DEBUG
     evert__free(s->view);
     s->view = NULL;

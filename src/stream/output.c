@@ -30,34 +30,11 @@ static struct evert__chunk *new_chunks(evert_stream *s, size_t size)
     return first;
 }
 
-static size_t room_in_last(const struct evert__output *out)
-{
-    return out->last != NULL ? EVERT__CHUNK_ROOM - out->last->end : 0;
-}
-
-/* More bytes may be put behind the last ones, as long as these wait to be sent. */
-static void open_up(evert_stream *s)
-{
-    struct evert__output *out = &s->out;
-    size_t room = room_in_last(out);
-    if (out->queued + room > EVERT_HIGH_WATER)
-        room = out->queued < EVERT_HIGH_WATER ? EVERT_HIGH_WATER - out->queued : 0;
-    out->open = room;
-}
-
-/* Fills the last chunk with bytes for which it has room. */
-static void put(struct evert__output *out, const void *data, size_t size)
-{
-    memcpy(out->last->data + out->last->end, data, size);
-    out->last->end += (uint32_t)size;
-    out->queued += size;
-}
-
 /* Bytes for which the last chunk has not enough room. */
-static int append_more(evert_stream *s, const char *data, size_t size)
+int evert__output_append_more(evert_stream *s, const char *data, size_t size)
 {
     struct evert__output *out = &s->out;
-    struct evert__chunk *more = new_chunks(s, size - room_in_last(out));
+    struct evert__chunk *more = new_chunks(s, size - evert__output_room(out));
     if (more == NULL)
         return -ENOMEM;
     if (out->last != NULL)
@@ -65,24 +42,13 @@ static int append_more(evert_stream *s, const char *data, size_t size)
     else
         out->first = out->last = more;
     while (size > 0) {
-        if (room_in_last(out) == 0)
+        if (evert__output_room(out) == 0)
             out->last = out->last->next;
-        size_t part = size < room_in_last(out) ? size : room_in_last(out);
-        put(out, data, part);
+        size_t part = size < evert__output_room(out) ? size : evert__output_room(out);
+        evert__output_put(out, data, part);
         data += part;
         size -= part;
     }
-    return 0;
-}
-
-int evert__output_append(evert_stream *s, const void *data, size_t size)
-{
-    struct evert__output *out = &s->out;
-    if (out->last == NULL && size <= EVERT__CHUNK_ROOM)
-        out->first = out->last = evert__chunk_get(s->loop);
-    if (size > room_in_last(out))
-        return append_more(s, data, size);
-    put(out, data, size);
     return 0;
 }
 
@@ -178,13 +144,4 @@ static void send_done(struct evert__op *op)
         evert__output_start(s);
     if (s->closing != EVERT__OPEN)
         evert__close_step(s);
-}
-
-void evert__output_later(evert_stream *s)
-{
-    if (s->sending)
-        return;
-    if (!evert__link_used(&s->flush.link))
-        evert__list_append(&s->loop->flush, &s->flush.link);
-    open_up(s);
 }

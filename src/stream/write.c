@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 
 #include "base/alloc.h"
+#include "base/flat.h"
 #include "base/format.h"
 #include "base/sys.h"
 #include "stream/connection.h"
@@ -179,7 +180,8 @@ static int write_waiting(evert_stream *s, struct evert__task *self, const void *
 }
 
 /* Apart, so that the common case pays nothing for the frame that this needs. */
-__attribute__((noinline)) static int write_any(evert_stream *s, const void *data, size_t size)
+EVERT__FLAT __attribute__((noinline)) static int write_any(evert_stream *s, const void *data,
+                                                           size_t size)
 {
     struct evert__task *self;
     int rc = begin(s, &self);
