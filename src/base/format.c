@@ -10,6 +10,8 @@
 #include <evert/base/bytes.h>
 #include <evert/base/error.h>
 
+#include "base/alloc.h"
+
 struct sink {
     evert__format_sink *put;
     void *arg;
@@ -326,4 +328,41 @@ size_t evert__format_string(char *buffer, size_t size, const char *format, ...)
     size_t count = evert__format_vstring(buffer, size, format, arguments);
     va_end(arguments);
     return count;
+}
+
+static int measure(void *arg, const char *data, size_t size)
+{
+    size_t *sum = arg;
+    (void)data;
+    return __builtin_add_overflow(*sum, size, sum) ? -ENOMEM : 0;
+}
+
+static int copy(void *arg, const char *data, size_t size)
+{
+    char **at = arg;
+    memcpy(*at, data, size);
+    *at += size;
+    return 0;
+}
+
+int evert__format_whole(char *small, evert_bytes *ret, const char *format, va_list arguments)
+{
+    char *text = small;
+    size_t size = 0;
+    int rc = evert__format(measure, &size, format, arguments);
+    if (rc < 0)
+        return rc;
+    if (size > EVERT__FORMATTED)
+        text = evert__alloc(size);
+    if (text == NULL)
+        return -ENOMEM;
+    *ret = (evert_bytes){text, size};
+    (void)evert__format(copy, &text, format, arguments);
+    return 0;
+}
+
+void evert__format_done(const char *small, evert_bytes text)
+{
+    if (text.data != small)
+        evert__free((void *)(uintptr_t)text.data);
 }

@@ -11,6 +11,7 @@
 #include <stddef.h>
 
 #include <evert/base/api.h>
+#include <evert/base/bytes.h>
 
 /* Takes a piece; a negative result ends the formatting and is its result. */
 typedef int evert__format_sink(void *arg, const char *data, size_t size);
@@ -24,5 +25,16 @@ int evert__format(evert__format_sink *sink, void *arg, const char *format, va_li
  */
 size_t evert__format_string(char *buffer, size_t size, const char *format, ...) EVERT_PRINTF(3, 4);
 size_t evert__format_vstring(char *buffer, size_t size, const char *format, va_list arguments);
+
+/* Room for what is usually formatted. */
+enum { EVERT__FORMATTED = 256 };
+
+/*
+ * Formats the whole text, into `small` (of EVERT__FORMATTED bytes) or, where that is too small,
+ * into memory of its own. -ENOMEM, EVERT_EFORMAT; else the text is to be given to
+ * evert__format_done().
+ */
+int evert__format_whole(char *small, evert_bytes *ret, const char *format, va_list arguments);
+void evert__format_done(const char *small, evert_bytes text);
 
 #endif

@@ -20,7 +20,7 @@ evert__sys_hook_fn *evert__sys_hook;
  */
 #define ASK(name, size, result)                      \
     (__builtin_expect(evert__sys_hook != NULL, 0) && \
-     evert__sys_hook(EVERT__SYS_##name, __builtin_return_address(0), size, &result))
+     evert__sys_hook(EVERT__SYS_##name, __builtin_return_address(0), size, &(result)))
 #define MAKE(type, name, size, call, again)       \
     int64_t result;                               \
     do {                                          \

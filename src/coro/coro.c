@@ -138,7 +138,7 @@ int evert_loop_run_until_complete(evert_loop *loop, evert_coro *coro)
     evert_fn *fn = coro->fn;
     void *arg = coro->arg;
     const char *name = coro->name, *place = coro->place;
-    struct evert__task *main;
+    struct evert__task *main = NULL;
 
     int rc = take(loop, coro);
     if (rc < 0)

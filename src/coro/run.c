@@ -82,13 +82,23 @@ static void give_signals_back(struct run *run)
         evert__signal_unwatch(&run->watches[i]);
 }
 
-/* What goes on without a task: connections that are being closed. Each has a limit of its own. */
-static void wait_for_farewells(evert_loop *loop)
+/*
+ * What goes on without the main task: tasks that are in no scope, which are cancelled now, and
+ * connections, which are closed. Each farewell has a limit of its own.
+ */
+static void wait_for_the_rest(evert_loop *loop)
 {
     if (evert__loop_begin(loop) < 0)
         return;
-    while (!evert__list_empty(&loop->farewells))
+    loop->leaving = true; /* or who connects again whenever it is cut off would keep it going */
+    for (;;) {
+        bool tasks = evert__tasks_cut_homeless(loop);
+        evert__run_all(&loop->transports);
+        if (!tasks && evert__list_empty(&loop->farewells) && loop->busy == 0)
+            break;
         evert__loop_turn(loop, EVERT_NEVER);
+    }
+    loop->leaving = false;
     evert__loop_end(loop);
 }
 
@@ -127,7 +137,7 @@ int evert_run_at(evert_fn *fn, void *arg, const evert_run_options *options, cons
     take_signals(&run);
     rc = run_main(&run, fn, arg, name, place);
     run.main = NULL; /* it is gone, and a signal may still come */
-    wait_for_farewells(run.loop);
+    wait_for_the_rest(run.loop);
     evert__timer_unset(run.loop, &run.drained);
     run.loop->ending = false;
     give_signals_back(&run);

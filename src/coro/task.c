@@ -47,6 +47,9 @@ struct join {
 static void ended(struct evert__task *task)
 {
     struct join *join = NULL;
+    void (*told)(void *arg, int result) = task->told;
+    void *told_arg = task->told_arg;
+    int result = task->result;
     if (task->joiner != NULL) {
         join = EVERT__CONTAINER(task->joiner, struct join, waiter);
         task->kept = false; /* the handle is used up, before the scope could be left and free it */
@@ -62,6 +65,8 @@ static void ended(struct evert__task *task)
     }
     if (!kept)
         evert__task_free(task);
+    if (told != NULL)
+        told(told_arg, result);
 }
 
 EVERT__FLAT static void resume(struct evert__ready *ready)
@@ -70,6 +75,34 @@ EVERT__FLAT static void resume(struct evert__ready *ready)
     switch_in(evert__tasks_get(task->loop), task);
     if (task->ended)
         ended(task);
+}
+
+/*
+ * For the new task the stack that this is called on is the loop's, whichever it is: that is where
+ * the task goes when it waits. What was there before is put back then.
+ */
+void evert__task_start(struct evert__task *task)
+{
+    struct evert__tasks *tasks = evert__tasks_get(task->loop);
+    struct evert__context context = tasks->context;
+    struct evert__fiber fiber = tasks->fiber;
+    struct evert__task *current = task->loop->current;
+
+    evert__link_remove(&task->ready.link);
+    switch_in(tasks, task);
+    tasks->context = context;
+    tasks->fiber = fiber;
+    if (task->ended)
+        ended(task);
+    tasks->loop->current = current;
+}
+
+void evert__task_discard(struct evert__task *task)
+{
+    evert__link_remove(&task->ready.link);
+    evert__link_remove(&task->all);
+    evert__link_remove(&task->sibling);
+    evert__task_free(task);
 }
 
 int evert__task_new(evert_loop *loop, struct evert__scope *home, const evert_spawn_options *options,
@@ -112,6 +145,26 @@ void evert__task_free(struct evert__task *task)
     evert__fiber_fini(&task->fiber);
     evert__description_free(&task->description);
     evert__stack_put(&tasks->stacks, &task->stack);
+}
+
+bool evert__tasks_cut_homeless(evert_loop *loop)
+{
+    struct evert__tasks *tasks = evert__tasks_get(loop);
+    bool any = false;
+    if (tasks == NULL)
+        return false;
+    for (struct evert__link *l = tasks->all.next; l != &tasks->all; l = l->next) {
+        struct evert__task *task = EVERT__CONTAINER(l, struct evert__task, all);
+        if (task->home != NULL)
+            continue;
+        any = true;
+        if (!task->cut) {
+            evert__log(EVERT_LOG_INFO, "task %s, made at %s, is cancelled at the end of the run",
+                       task->name, task->place);
+            evert__task_cut(task);
+        }
+    }
+    return any;
 }
 
 /* The loop is being freed: what still lives on it is cancelled, and runs to its end. */

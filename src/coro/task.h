@@ -77,6 +77,8 @@ struct evert__task {
     struct evert__link all;     /* in the loop's list */
     struct evert__task *next;   /* in the work list of a cancellation */
     struct evert__waiter *joiner;
+    void (*told)(void *arg, int result); /* called when it has ended and is gone, if not NULL */
+    void *told_arg;
     evert_fn *fn;
     void *arg;
     const char *name, *place;
@@ -115,6 +117,18 @@ int evert__self(struct evert__task **ret);
 int evert__task_new(evert_loop *loop, struct evert__scope *home, const evert_spawn_options *options,
                     evert_fn *fn, void *arg, const char *name, const char *place,
                     struct evert__task **ret);
+
+/*
+ * Runs a new task at once, up to its first wait or its end, instead of in the next turn. May be
+ * called wherever its loop is the one that runs on this thread, also in another task.
+ */
+void evert__task_start(struct evert__task *task);
+
+/* Frees a new task that is not to run after all. */
+void evert__task_discard(struct evert__task *task);
+
+/* Cancels the tasks that are in no scope, such as those of Deferreds. Whether there are any. */
+bool evert__tasks_cut_homeless(evert_loop *loop);
 
 /* Returns the stack, and with it the task, to the pool. It must have ended. */
 void evert__task_free(struct evert__task *task);

@@ -86,6 +86,7 @@ void evert__adverse_hold_op(struct evert__op *op)
 static void hold_source(struct evert__source *source, uint32_t turns)
 {
     struct adverse *a = source->fd->loop->adverse;
+    evert__link_remove(&source->held.link); /* it may have been armed again */
     hold(source->fd->loop, &a->sources, &source->held, turns);
 }
 

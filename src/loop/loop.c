@@ -44,6 +44,7 @@ int evert_loop_new(evert_loop **ret)
     evert__list_init(&loop->closed);
     evert__list_init(&loop->servers);
     evert__list_init(&loop->watches);
+    evert__list_init(&loop->transports);
     evert__list_init(&loop->farewells);
 
     int rc = evert__fork_guard(&loop->birth);
@@ -84,6 +85,18 @@ void evert__loop_end_servers(evert_loop *loop)
     evert__run_all(&loop->servers);
 }
 
+/* Lets all come to its end that is on its way. */
+static void finish(evert_loop *loop)
+{
+    evert__run_all(&loop->transports);
+    while (loop->busy > 0 && evert__loop_begin(loop) == 0) {
+        evert__loop_turn(loop, EVERT_NEVER);
+        evert__loop_end(loop);
+    }
+    evert__run_all(&loop->farewells); /* whatever they still waited for */
+    let_go_of_closed(loop);
+}
+
 void evert_loop_free(evert_loop *loop)
 {
     if (loop == NULL)
@@ -92,14 +105,14 @@ void evert_loop_free(evert_loop *loop)
         evert__misuse("evert_loop_free: the loop is running");
         return;
     }
+    loop->leaving = true;
     /* From the highest layer down: tasks end while all that they use is still there. */
     for (int i = 0; i < EVERT__PARTS; i++) {
         struct evert__part *part = loop->parts[i];
         if (part != NULL)
             part->fini(part, loop);
         loop->parts[i] = NULL;
-        evert__run_all(&loop->farewells); /* whatever they still waited for */
-        let_go_of_closed(loop);
+        finish(loop);
     }
     evert__handles_forget(loop);
     evert__signals_forget(loop);
@@ -241,4 +254,16 @@ int evert__loop_own(evert_loop **ret)
     }
     *ret = own;
     return 0;
+}
+
+bool evert__loop_is_own(const evert_loop *loop)
+{
+    return own == loop;
+}
+
+int evert__loop_or_here(evert_loop **loop)
+{
+    if (*loop == NULL)
+        *loop = running;
+    return *loop != NULL ? 0 : evert__loop_own(loop);
 }

@@ -51,13 +51,15 @@ struct evert_loop {
     struct evert__link closed;   /* descriptors to let go at the end of the turn */
 
     struct evert__task *current; /* the task that runs now; NULL in a callback */
-    unsigned busy;               /* things that a run waits for: connections in their farewell */
+    unsigned busy;               /* things on their way that a run, or the loop's end, waits for */
     bool running, stopped;
-    bool ending;                  /* the run was told to end: accept no more */
-    struct evert__link servers;   /* what to run when that begins */
-    struct evert__link watches;   /* of signals, by the public calls */
-    struct evert__link farewells; /* connections being closed: a run waits for them */
-    uint64_t birth;               /* tells a loop of this process from one before a fork */
+    bool ending;                   /* the run was told to end: accept no more */
+    bool leaving;                  /* its end has come, or the loop's: connect no more */
+    struct evert__link servers;    /* what to run when that begins */
+    struct evert__link watches;    /* of signals, by the public calls */
+    struct evert__link transports; /* what to run when a run, or the loop, comes to its end: ... */
+    struct evert__link farewells;  /* ... and the connections being closed: a run waits for them */
+    uint64_t birth;                /* tells a loop of this process from one before a fork */
 
     struct evert__fd wake_fd;
     struct evert__source wake;
@@ -83,6 +85,11 @@ evert_loop *evert__loop_running(void);
 
 /* This thread's own loop, made when first asked for; freed when the thread ends. */
 int evert__loop_own(evert_loop **ret);
+
+bool evert__loop_is_own(const evert_loop *loop);
+
+/* Where *loop is NULL: the one that runs here, or else this thread's own. */
+int evert__loop_or_here(evert_loop **loop);
 
 /* Whether the loop was inherited over a fork, so that it may not be used here. */
 bool evert__loop_forked(const evert_loop *loop);

@@ -101,7 +101,7 @@ static void wait(evert_loop *loop, evert_time timeout)
      * events are told there, once; a newcomer has none, even if it has the number of one closed.
      */
     for (uint32_t i = count; i-- > 0 && told > 0;) {
-        short events = i < state->count ? state->asked[i].revents : 0;
+        int events = i < state->count ? state->asked[i].revents : 0;
         if (events == 0)
             continue;
         told--;

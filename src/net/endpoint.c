@@ -13,10 +13,11 @@
 
 _Static_assert(sizeof(((struct sockaddr_un *)0)->sun_path) == EVERT__PATH, "sun_path");
 
+/* A path, or a name without a file (unix(7), abstract), whose first byte, a NUL, is written @. */
 static int parse_unix(const char *path, struct evert__endpoint *ret)
 {
     size_t size = strlen(path);
-    if (*path != '/')
+    if (*path != '/' && (*path != '@' || size == 1))
         return EVERT_EADDRESS;
     if (size >= EVERT__PATH)
         return -ENAMETOOLONG;
@@ -87,7 +88,11 @@ bool evert__endpoint_numeric(const struct evert__endpoint *endpoint, struct ever
     if (endpoint->kind == EVERT__ENDPOINT_UNIX) {
         un->sun_family = AF_UNIX;
         memcpy(un->sun_path, endpoint->path, sizeof(un->sun_path));
-        ret->size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(un->sun_path) + 1);
+        ret->size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(un->sun_path));
+        if (un->sun_path[0] == '@')
+            un->sun_path[0] = '\0'; /* the length says where it ends */
+        else
+            ret->size++;
         return true;
     }
     if (inet_pton(AF_INET, endpoint->host, &in->sin_addr) == 1) {
@@ -110,7 +115,9 @@ static void unix_words(const struct sockaddr_un *un, socklen_t size, char *words
     size_t length = size > offsetof(struct sockaddr_un, sun_path)
                         ? size - offsetof(struct sockaddr_un, sun_path)
                         : 0;
-    evert__format_string(words, EVERT__ADDRESS_WORDS, "unix://%.*s", (int)length, un->sun_path);
+    bool is_abstract = length > 0 && un->sun_path[0] == '\0';
+    evert__format_string(words, EVERT__ADDRESS_WORDS, "unix://%s%.*s", is_abstract ? "@" : "",
+                         (int)length - is_abstract, un->sun_path + is_abstract);
 }
 
 void evert__address_words(const struct sockaddr *address, socklen_t size,

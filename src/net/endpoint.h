@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Addresses as people write them, tcp://host:port and unix:///path, and as sockets take them.
+ * Addresses as people write them, tcp://host:port, unix:///path and unix://@name, and as sockets
+ * take them.
  */
 #ifndef EVERT_SRC_NET_ENDPOINT_H
 #define EVERT_SRC_NET_ENDPOINT_H

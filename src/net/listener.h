@@ -24,7 +24,8 @@ struct evert_listener {
     dev_t device; /* of a Unix socket's file, which is to go with the listener */
     ino_t inode;
     char address[EVERT__ADDRESS_WORDS];
-    void *waiter; /* the layer's above */
+    void *waiter;                                     /* the layer's above */
+    void (*closing)(struct evert_listener *listener); /* lets go of what it keeps here, or NULL */
 };
 
 /* Binds and listens. The listener is zeroed before, but for `ready`. */

@@ -3,7 +3,8 @@
  * Closing is a protocol. A socket that is closed with bytes unread in it is answered with a reset,
  * which takes the last answer with it on its way to the peer. So: send what was written; end our
  * side; read and drop until the peer ends its own; and only then close. Each step has a limit in
- * time: the flush while it makes no progress, the reading in all.
+ * time: the flush while it makes no progress, the reading in all. Where the flush has to wait, the
+ * dropping begins at once: the peer may not read before it has sent.
  *
  * The loop drives it, so it goes on when the task that asked for it does not wait; evert_close()
  * just waits for its end. The descriptor is closed once no send is on its way, and the memory goes
@@ -15,6 +16,7 @@
 #include "base/sys.h"
 #include "base/time.h"
 #include "stream/connection.h"
+#include "stream/face.h"
 
 enum { TAKES = 16 }; /* of what is dropped, until the others get their turn */
 
@@ -24,6 +26,7 @@ static void gone(struct evert__fd *fd)
     evert__link_remove(&s->farewell.link);
     evert__output_drop(s);
     s->closing = EVERT__CLOSED;
+    evert__transport_closed(s);
     evert__connection_release(s); /* what begin_closing() held */
 }
 
@@ -48,7 +51,9 @@ static void end(evert_stream *s)
             evert__wake(s->writer, 0); /* nobody else will tell it */
     }
     if (!s->sending)
-        close_descriptor(s); /* else when the send has come to its end */
+        close_descriptor(s);
+    else
+        s->loop->busy++; /* until the send has come to its end */
 }
 
 static void set_limit(evert_stream *s)
@@ -97,11 +102,22 @@ static bool drained(evert_stream *s)
     return count == 0 || (count < 0 && count != -EAGAIN);
 }
 
+/* The peer takes nothing now. The limit is for what we send, whatever is dropped. */
+static void go_on_flushing(evert_stream *s)
+{
+    if (s->out.queued < s->writer_wants) {
+        s->writer_wants = s->out.queued;
+        set_limit(s);
+    }
+    if (!s->at_end && s->read_error == 0)
+        (void)drained(s);
+}
+
 void evert__close_step(evert_stream *s)
 {
     if (s->closing == EVERT__FLUSHING) {
         if (!flushed(s)) {
-            set_limit(s);
+            go_on_flushing(s);
             return;
         }
         if (s->at_end || s->read_error < 0 || evert__sys_shutdown(s->fd.number, SHUT_WR) < 0) {
@@ -113,8 +129,10 @@ void evert__close_step(evert_stream *s)
     }
     if (s->closing == EVERT__DRAINING && drained(s))
         end(s);
-    else if (s->closing == EVERT__ENDING && !s->sending && s->fd.number >= 0)
+    else if (s->closing == EVERT__ENDING && !s->sending && s->fd.number >= 0) {
+        s->loop->busy--;
         close_descriptor(s);
+    }
 }
 
 /* Takes the stream: whoever waits here is woken, and finds it closed. */
@@ -126,15 +144,19 @@ static void begin_closing(evert_stream *s, enum evert__closing state)
     }
     s->taken = true;
     s->closing = (uint8_t)state;
+    evert__timer_unset(s->loop, &s->timer);
     s->timer.ready.run = limit_reached;
     s->farewell.run = give_up;
+    evert__link_remove(&s->farewell.link);
     evert__list_append(&s->loop->farewells, &s->farewell.link);
     evert__connection_hold(s);
     if (s->reader != NULL)
         evert__wake(s->reader, 0);
     evert__stop_writer(s);
+    s->writer_wants = SIZE_MAX; /* from here on: what was unsent when the limit was set */
     evert__source_disarm(&s->source);
-    evert__input_fini(s);
+    if (!s->in_call)
+        evert__input_fini(s);
 }
 
 /*
@@ -146,9 +168,12 @@ static void drop_copy(evert_stream *s)
     evert__connection_hold(s);
     s->taken = true;
     s->closing = EVERT__CLOSED;
-    evert__input_fini(s);
+    if (!s->in_call)
+        evert__input_fini(s);
     evert__output_drop(s);
+    evert__transport_forget(s);
     evert__sys_close(s->fd.number);
+    s->fd.number = -1;
     evert__connection_release(s);
 }
 
@@ -179,6 +204,16 @@ static void await_end(evert_stream *s)
     s->closer = NULL;
 }
 
+void evert__close_begin(evert_stream *s)
+{
+    if (evert__loop_forked(s->loop)) {
+        drop_copy(s);
+        return;
+    }
+    begin_closing(s, EVERT__FLUSHING);
+    evert__close_step(s);
+}
+
 int evert_close(evert_stream *s)
 {
     if (s == NULL)
@@ -188,8 +223,7 @@ int evert_close(evert_stream *s)
         return 0;
     }
     evert__connection_hold(s);
-    begin_closing(s, EVERT__FLUSHING);
-    evert__close_step(s);
+    evert__close_begin(s);
     if (s->closing != EVERT__ENDING)
         await_end(s);
     int rc = s->write_error;
@@ -197,18 +231,30 @@ int evert_close(evert_stream *s)
     return rc;
 }
 
-void evert_abort(evert_stream *s)
+void evert__close_now(evert_stream *s, bool reset)
 {
-    static const struct linger reset = {.l_onoff = 1, .l_linger = 0};
-    if (s == NULL)
-        return;
+    static const struct linger linger = {.l_onoff = 1, .l_linger = 0};
     if (evert__loop_forked(s->loop)) {
         drop_copy(s);
         return;
     }
-    begin_closing(s, EVERT__ENDING);
-    (void)evert__sys_setsockopt(s->fd.number, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+    if (s->closing == EVERT__OPEN)
+        begin_closing(s, EVERT__ENDING);
+    else if (s->closing > EVERT__DRAINING)
+        return;
+    if (reset)
+        (void)evert__sys_setsockopt(s->fd.number, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
     if (!s->sending)
         evert__output_drop(s);
     end(s);
+}
+
+void evert_abort(evert_stream *s)
+{
+    if (s == NULL)
+        return;
+    if (s->taken)
+        evert__misuse("a stream was closed for the second time");
+    else
+        evert__close_now(s, true);
 }

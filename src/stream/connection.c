@@ -9,6 +9,8 @@ static void may_read(struct evert__source *source)
     evert_stream *s = EVERT__CONTAINER(source, evert_stream, source);
     if (s->closing != EVERT__OPEN)
         evert__close_step(s);
+    else if (s->protocol != NULL)
+        evert__ready_push(s->loop, &s->step);
     else if (s->reader != NULL)
         evert__wake(s->reader, EVERT__INPUT_CAME);
 }
@@ -35,6 +37,8 @@ int evert__connection_new(evert_loop *loop, evert_stream **ret)
     s->flush.run = flush;
     s->line_limit = EVERT_LINE_LIMIT;
     s->close_limit = 2 * EVERT_SECOND;
+    s->high = EVERT_HIGH_WATER;
+    s->low = EVERT__LOW_WATER;
     *ret = s;
     return 0;
 }

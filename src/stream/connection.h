@@ -39,6 +39,8 @@ struct evert__output {
 
 struct evert__server;
 struct evert__names;
+struct evert_protocol;
+struct evert_producer;
 
 /* The states of closing; see close.c. */
 enum evert__closing {
@@ -62,7 +64,8 @@ struct evert_stream {
     uint8_t closing;
     bool sending;              /* an op is on its way */
     bool at_end;               /* the peer has ended its side, and all that it sent was taken */
-    bool eof_sent;             /* our own side was ended */
+    bool eof_sent;             /* our own side was ended, or is as soon as all is sent: */
+    bool eof_due;              /* that is still to be done */
     bool dropping;             /* the rest of a line that was too long */
     bool taken;                /* by close or abort */
     struct evert__ready flush; /* on the loop's list while there is something to send */
@@ -74,8 +77,23 @@ struct evert_stream {
     struct evert__timer timer;    /* of closing */
     struct evert__ready farewell; /* on the loop's list while it is being closed */
     evert_time close_limit;
-    struct evert__server *server; /* that accepted it, or NULL */
-    struct evert__names *names;   /* its addresses in words, once asked for */
+    const struct evert__server *server; /* that accepted it and will close it, or NULL */
+    struct evert__names *names;         /* its addresses in words, once asked for */
+
+    /* The transport's face: see face.h. */
+    struct evert_protocol *protocol; /* NULL while this is a stream */
+    struct evert__ready step;        /* run when there is something to tell it */
+    struct evert_producer *producer;
+    uint32_t high, low; /* water marks */
+    int reason;         /* why it is being closed: what connection_lost() will hear */
+    bool made;          /* it has heard connection_made() */
+    bool paused;        /* reading is */
+    bool offer;         /* there is input that it has not seen */
+    bool eof_told;
+    bool above;   /* the high-water mark: it has heard pause_writing(), and not yet resume */
+    bool losing;  /* closed as soon as the producer is done */
+    bool hungry;  /* all was sent: a producer that is pulled is to be asked for more */
+    bool in_call; /* it looks at the input buffer, which has to stay */
 #ifdef EVERT_DEBUG
     char *view; /* what the last read gave out, so that a use after its end is seen */
 #endif
@@ -184,7 +202,7 @@ static inline int evert__output_append(evert_stream *s, const void *data, size_t
     struct evert__output *out = &s->out;
     if (out->last == NULL && size <= EVERT__CHUNK_ROOM)
         out->first = out->last = evert__chunk_get(s->loop);
-    if (size > evert__output_room(out))
+    if (out->last == NULL || size > evert__output_room(out))
         return evert__output_append_more(s, data, size);
     evert__output_put(out, data, size);
     return 0;
@@ -216,10 +234,22 @@ void evert__output_break(evert_stream *stream, int error);
 
 void evert__output_drop(evert_stream *stream);
 
+/* Ends our side as soon as all is sent; nothing more is to be written. */
+void evert__output_end(evert_stream *stream);
+
 /* Ends the wait of a writer, because the stream is being closed. */
 void evert__stop_writer(evert_stream *stream);
 
 /* Goes on with closing, after something that it waited for has happened. */
 void evert__close_step(evert_stream *stream);
+
+/* Begins to close, as evert_close() does, and waits for nothing. */
+void evert__close_begin(evert_stream *stream);
+
+/* Closes now, also where it is being closed already; with a reset or without. */
+void evert__close_now(evert_stream *stream, bool reset);
+
+/* What the stream's face lets go of before it is turned away. */
+void evert__end_view(evert_stream *stream);
 
 #endif

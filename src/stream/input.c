@@ -43,10 +43,10 @@ int evert__input_make_room(evert_stream *s, size_t size)
         char *data = new_buffer(s, capacity);
         if (data == NULL)
             return -ENOMEM;
-        if (used > 0)
+        if (in->data != NULL) {
             memcpy(data, in->data + in->start, used);
-        if (in->data != NULL)
             evert__input_free(s);
+        }
         in->data = data;
         in->capacity = capacity;
     }

@@ -6,6 +6,7 @@
 #include "net/listener.h"
 #include "net/resolve.h"
 #include "stream/connection.h"
+#include "stream/listen.h"
 
 struct looking_up {
     struct evert__waiter waiter;
@@ -23,7 +24,8 @@ static bool stop_looking_up(struct evert__waiter *waiter)
     return true;
 }
 
-static int look_up(const char *address, struct evert__task *self, struct evert__addresses **ret)
+int evert__listen_look_up(const char *address, struct evert__task *self,
+                          struct evert__addresses **ret)
 {
     struct looking_up l = {.waiter.cancel = stop_looking_up,
                            .lookup = {.loop = self->loop, .done = lookup_done}};
@@ -47,16 +49,16 @@ static void may_accept(struct evert_listener *listener)
         evert__wake(listener->waiter, 0);
 }
 
-/* The first of the addresses that can be listened on. */
-static int open_one(evert_loop *loop, const struct evert__addresses *addresses,
-                    evert_listener **ret)
+int evert__listener_open_one(evert_loop *loop, const struct evert__addresses *addresses,
+                             size_t size, void (*ready)(evert_listener *listener),
+                             evert_listener **ret)
 {
     int rc = EVERT_ENONAME;
-    evert_listener *listener = evert__alloc_zero(sizeof(*listener));
+    evert_listener *listener = evert__alloc_zero(size);
     if (listener == NULL)
         return -ENOMEM;
     for (unsigned i = 0; i < addresses->count; i++) {
-        listener->ready = may_accept;
+        listener->ready = ready;
         rc = evert__listener_open(listener, loop, &addresses->list[i]);
         if (rc == 0) {
             *ret = listener;
@@ -68,23 +70,28 @@ static int open_one(evert_loop *loop, const struct evert__addresses *addresses,
     return rc;
 }
 
+int evert__listen_failed(struct evert__task *self, int rc, const char *address)
+{
+    char shown[EVERT__SHOWN];
+    if (rc == -ECANCELED)
+        return rc;
+    return evert__fail(self, rc, "listen on %s: %s", evert__address_shown(address, shown),
+                       evert_strerror(rc));
+}
+
 int evert_listen(evert_listener **ret, const char *address)
 {
     struct evert__addresses *addresses = NULL;
     struct evert__task *self;
-    char shown[EVERT__SHOWN];
     int rc = evert__checkpoint(&self);
     if (rc < 0)
         return rc;
-    rc = look_up(address, self, &addresses);
+    rc = evert__listen_look_up(address, self, &addresses);
     if (rc == 0) {
-        rc = open_one(self->loop, addresses, ret);
+        rc = evert__listener_open_one(self->loop, addresses, sizeof(**ret), may_accept, ret);
         evert__free(addresses);
     }
-    if (rc < 0 && rc != -ECANCELED)
-        return evert__fail(self, rc, "listen on %s: %s", evert__address_shown(address, shown),
-                           evert_strerror(rc));
-    return rc;
+    return rc < 0 ? evert__listen_failed(self, rc, address) : 0;
 }
 
 const char *evert_listener_address(const evert_listener *listener)
@@ -163,6 +170,8 @@ void evert_listener_close(evert_listener *listener)
 {
     if (listener == NULL)
         return;
+    if (listener->closing != NULL)
+        listener->closing(listener);
     struct evert__waiter *waiter = listener->waiter;
     if (waiter != NULL) {
         evert__wake(waiter, EVERT_ECLOSED);

@@ -7,7 +7,9 @@
 #include <string.h>
 
 #include "base/flat.h"
+#include "base/sys.h"
 #include "stream/connection.h"
+#include "stream/face.h"
 
 static void send_done(struct evert__op *op);
 
@@ -101,6 +103,8 @@ void evert__output_fail(evert_stream *s, int error)
         evert__wake(s->writer, 0);
     if (s->reader != NULL)
         evert__wake(s->reader, 0); /* it looks once more for bytes, and then says the error */
+    if (s->protocol != NULL)
+        evert__ready_push(s->loop, &s->step); /* the same */
 }
 
 void evert__output_break(evert_stream *s, int error)
@@ -111,6 +115,23 @@ void evert__output_break(evert_stream *s, int error)
     evert__output_fail(s, error);
 }
 
+/* The end that was asked for while there was something to send. */
+static void end_our_side(evert_stream *s)
+{
+    s->eof_due = false;
+    int rc = evert__sys_shutdown(s->fd.number, SHUT_WR);
+    if (rc < 0)
+        evert__output_fail(s, rc);
+}
+
+void evert__output_end(evert_stream *s)
+{
+    s->eof_sent = s->eof_due = true;
+    s->out.open = 0;
+    if (s->out.queued == 0 && !s->sending)
+        end_our_side(s);
+}
+
 static void sent(evert_stream *s, ssize_t result)
 {
     if (result < 0) {
@@ -118,6 +139,10 @@ static void sent(evert_stream *s, ssize_t result)
         return;
     }
     advance(s, (size_t)result);
+    if (s->protocol != NULL)
+        evert__transport_sent(s);
+    if (s->eof_due && s->out.queued == 0)
+        end_our_side(s);
     if (s->writer != NULL && s->out.queued <= s->writer_wants)
         evert__wake(s->writer, 0);
 }

@@ -5,6 +5,7 @@
 #include "base/alloc.h"
 #include "base/flat.h"
 #include "stream/connection.h"
+#include "stream/find.h"
 
 enum {
     AT_LEAST = 2048, /* room that a take should have, so that a batch comes in one */
@@ -81,51 +82,20 @@ static int more(evert_stream *s, struct evert__task *self, size_t room)
     }
 }
 
-/* Finds a separator in the buffer, from `from` on. */
-static const char *find(const struct evert__input *in, size_t from, evert_bytes separator)
-{
-    if (in->data == NULL)
-        return NULL;
-    const char *at = in->data + in->start + from, *end = in->data + in->end;
-    if (separator.size != 2 || separator.data[1] != '\n')
-        return memmem(at, (size_t)(end - at), separator.data, separator.size);
-    /* The common case: look for the last byte, which is rarer than what may stand before it. */
-    while (at < end) {
-        const char *last = memchr(at, '\n', (size_t)(end - at));
-        if (last == NULL)
-            return NULL;
-        if (last > in->data + in->start && last[-1] == separator.data[0])
-            return last - 1;
-        at = last + 1;
-    }
-    return NULL;
-}
-
-/* How many of the last bytes may be the beginning of a separator. */
-static size_t begun(const struct evert__input *in, evert_bytes separator)
-{
-    size_t size = evert__input_size(in), most = separator.size - 1;
-    for (size_t n = size < most ? size : most; n > 0; n--) {
-        if (memcmp(in->data + in->end - n, separator.data, n) == 0)
-            return n;
-    }
-    return 0;
-}
-
 static const evert_bytes line_end = {"\r\n", 2};
 
 /* Drops the rest of a line that was too long, up to and with its end. */
 static int drop_line(evert_stream *s, struct evert__task *self)
 {
     for (;;) {
-        const char *end = find(&s->in, 0, line_end);
+        const char *end = evert__find(&s->in, 0, line_end);
         if (end != NULL) {
             s->in.start = (size_t)(end + 2 - s->in.data);
             s->dropping = false;
             return 0;
         }
         if (s->in.data != NULL)
-            s->in.start = s->in.end - begun(&s->in, line_end);
+            s->in.start = s->in.end - evert__begun(&s->in, line_end);
         int rc = more(s, self, AT_LEAST);
         if (rc == EVERT_EOF) { /* what may have been the beginning of its end is dropped, too */
             s->in.start = s->in.end;
@@ -136,7 +106,7 @@ static int drop_line(evert_stream *s, struct evert__task *self)
     }
 }
 
-static void end_view(evert_stream *s)
+void evert__end_view(evert_stream *s)
 {
 #ifdef EVERT_DEBUG
     evert__free(s->view);
@@ -154,7 +124,7 @@ static int begin(evert_stream *s, struct evert__task **ret_self, bool wants_byte
         return rc;
     if (s->reader != NULL)
         return -EBUSY;
-    end_view(s);
+    evert__end_view(s);
     return s->dropping && wants_bytes ? drop_line(s, *ret_self) : 0;
 }
 
@@ -362,7 +332,7 @@ static int read_to(evert_stream *s, struct evert__task *self, evert_bytes separa
 {
     size_t looked_at = 0;
     for (;;) {
-        const char *at = find(&s->in, looked_at, separator);
+        const char *at = evert__find(&s->in, looked_at, separator);
         size_t size = evert__input_size(&s->in);
         if (at != NULL) {
             size_t length = (size_t)(at - (s->in.data + s->in.start));
@@ -372,7 +342,7 @@ static int read_to(evert_stream *s, struct evert__task *self, evert_bytes separa
             s->in.start += separator.size;
             return 0;
         }
-        if (size > s->line_limit && size - begun(&s->in, separator) > s->line_limit)
+        if (size > s->line_limit && size - evert__begun(&s->in, separator) > s->line_limit)
             return EVERT_ELIMIT;
         looked_at = size >= separator.size ? size - separator.size + 1 : 0;
         int rc = more(s, self, size + AT_LEAST);
@@ -429,7 +399,8 @@ static ssize_t copy_out(int rc, evert_bytes bytes, char *buffer, size_t size)
     bool fits = bytes.size < size;
     size_t part = fits ? bytes.size : size > 0 ? size - 1 : 0;
     if (size > 0 && (fits || rc < 0)) {
-        memcpy(buffer, bytes.data, part);
+        if (part > 0)
+            memcpy(buffer, bytes.data, part);
         buffer[part] = '\0';
     }
     if (rc < 0)

@@ -40,7 +40,7 @@ static int serve_one(void *arg)
     evert__connection_hold(s); /* the handler may close it */
     int rc = server->handler(s, server->arg);
     log_failure(server, self, rc);
-    if (!s->taken)
+    if (!s->taken && s->server == server) /* else it is another's by now */
         (void)evert_close(s);
     evert__connection_release(s);
     return 0;

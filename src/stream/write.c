@@ -202,7 +202,7 @@ int evert_write(evert_stream *s, const void *data, size_t size)
 {
     struct evert__task *self = s->loop->current;
     /* The most common case: a few bytes behind others that wait to be sent. */
-    if (size >= s->out.open || self == NULL || evert__task_cancelled(self))
+    if (size == 0 || size >= s->out.open || self == NULL || evert__task_cancelled(self))
         return write_any(s, data, size);
     struct evert__chunk *last = s->out.last;
     memcpy(last->data + last->end, data, size);
@@ -213,39 +213,16 @@ int evert_write(evert_stream *s, const void *data, size_t size)
     return 0;
 }
 
-static int measure(void *arg, const char *data, size_t size)
-{
-    size_t *sum = arg;
-    (void)data;
-    return __builtin_add_overflow(*sum, size, sum) ? -ENOMEM : 0;
-}
-
-static int copy(void *arg, const char *data, size_t size)
-{
-    char **at = arg;
-    memcpy(*at, data, size);
-    *at += size;
-    return 0;
-}
-
-/* Measured first, then written out whole, so that it is queued whole or not at all. */
+/* Formatted first, so that it is queued whole or not at all. */
 int evert_vprintf(evert_stream *s, const char *format, va_list arguments)
 {
-    char small[256], *text = small, *at;
-    size_t size = 0;
-
-    int rc = evert__format(measure, &size, format, arguments);
+    char small[EVERT__FORMATTED];
+    evert_bytes text;
+    int rc = evert__format_whole(small, &text, format, arguments);
     if (rc < 0)
         return fail(s, rc);
-    if (size > sizeof(small))
-        text = evert__alloc(size);
-    if (text == NULL)
-        return fail(s, -ENOMEM);
-    at = text;
-    (void)evert__format(copy, &at, format, arguments);
-    rc = evert_write(s, text, size);
-    if (text != small)
-        evert__free(text);
+    rc = evert_write(s, text.data, text.size);
+    evert__format_done(small, text);
     return rc;
 }
 

@@ -12,6 +12,8 @@ sys.dont_write_bytecode = True
 import support  # noqa: E402  (it must not leave compiled files among the sources)
 from support import MEBIBYTE, Failed, connect, connections, expect, expect_end  # noqa: E402
 
+SERVERS = ["callback_server", "coroutine_server"]
+
 # What a server may hold of a peer that does not read, in its memory and in all.
 MOST_MEMORY = 16 * MEBIBYTE
 MOST_TAKEN = 64 * MEBIBYTE
@@ -119,12 +121,14 @@ def has_the_descriptors_of_before(server, before):
 
 def main():
     cases = support.Cases()
-    with support.Server(support.example("echo/coroutine_server")) as server:
-        before = server.descriptors()
-        for function in CASES:
-            cases.run(support.words_of(function), function, server)
-        cases.run("has the descriptors of before", has_the_descriptors_of_before, server, before)
-        cases.run("ends after all that", server.stop)
+    for name in SERVERS:
+        with support.Server(support.example(f"echo/{name}")) as server:
+            before = server.descriptors()
+            for function in CASES:
+                cases.run(f"{name} {support.words_of(function)}", function, server)
+            cases.run(f"{name} has the descriptors of before", has_the_descriptors_of_before,
+                      server, before)
+            cases.run(f"{name} ends after all that", server.stop)
     cases.exit()
 
 

@@ -13,7 +13,7 @@ sys.dont_write_bytecode = True
 import support  # noqa: E402  (it must not leave compiled files among the sources)
 from support import Failed, Server, expect  # noqa: E402
 
-SERVER = support.example("greeting/coroutine_server")
+SERVERS = ["callback_server", "coroutine_server"]
 DESCRIPTORS = 24  # the server itself has about ten
 CLIENTS = 50
 
@@ -139,14 +139,20 @@ CASES = [
 ]
 
 
-def main():
-    cases = support.Cases()
+def run_all(cases, name):
     with contextlib.ExitStack() as stack:
-        server = stack.enter_context(Server(SERVER, preexec_fn=limit_descriptors))
+        command = support.example(f"greeting/{name}")
+        server = stack.enter_context(Server(command, preexec_fn=limit_descriptors))
         clients = Clients(stack, server)
         for function in CASES:
-            cases.run(support.words_of(function), function, clients)
-        cases.run("ends after all that", server.stop)
+            cases.run(f"{name} {support.words_of(function)}", function, clients)
+        cases.run(f"{name} ends after all that", server.stop)
+
+
+def main():
+    cases = support.Cases()
+    for name in SERVERS:
+        run_all(cases, name)
     cases.exit()
 
 

@@ -24,6 +24,9 @@ CASE_LIMIT = 50
 BUILD = os.environ["EVERT_BUILD"]
 SOURCE = os.environ["EVERT_SOURCE"]
 
+# Debian's own Python, where there is one: another one on PATH may lack the modules it serves.
+PYTHON = "/usr/bin/python3" if os.access("/usr/bin/python3", os.X_OK) else sys.executable
+
 MEBIBYTE = 1 << 20
 
 
@@ -115,7 +118,7 @@ def example(path):
 
 def foreign(name):
     """The command of one of the peers that know nothing of Evert."""
-    return [sys.executable, "-B", os.path.join(SOURCE, "tests/programs", name)]
+    return [PYTHON, "-B", os.path.join(SOURCE, "tests/programs", name)]
 
 
 def stat_fields(pid):
@@ -234,9 +237,9 @@ class Server(Process):
     def read_address(self):
         wait_until("the server's address or its end",
                    lambda: b"\n" in self.stdout() or self.process.poll() is not None)
-        words, _, address = self.stdout().decode().rpartition(" ")
+        words, _, address = self.stdout().decode().partition("\n")[0].rpartition(" ")
         expect("first words of the server", "listening on", words)
-        return address.rstrip("\n")
+        return address
 
     def stop(self, number=signal.SIGTERM, status=0, limit=LIMIT):
         self.tell(number)

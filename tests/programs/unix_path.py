@@ -13,7 +13,8 @@ sys.dont_write_bytecode = True
 import support  # noqa: E402  (it must not leave compiled files among the sources)
 from support import Failed, Process, Server, expect  # noqa: E402
 
-SERVER = support.example("greeting/coroutine_server")
+# What each says before the address that it cannot listen on.
+SERVERS = {"callback_server": "", "coroutine_server": "listen on "}
 
 # sun_path has 108 bytes, and ends with a zero.
 PATH_LIMIT = 107
@@ -24,11 +25,12 @@ def greets(server):
         support.last_words(sock, b"Ann\r\n", b"Hello, Ann!\r\n")
 
 
-def fails_to_listen(address, named, reason):
-    with Process(SERVER, address) as process:
+def fails_to_listen(command, address, reason, named=None):
+    before = SERVERS[os.path.basename(command[0])]
+    with Process(command, address) as process:
         process.expect_status(1)
         expect("output", b"", process.stdout())
-        for word in named, reason:
+        for word in before + (named or address), reason:
             if word not in process.stderr():
                 raise Failed(f"stderr: expected {word!r} in it, got {process.stderr()!r}")
 
@@ -40,85 +42,85 @@ def path_of_size(folder, size):
 # ---- Cases, each in a folder of its own ----
 
 
-def takes_the_longest_path(folder):
+def takes_the_longest_path(command, folder):
     path = path_of_size(folder, PATH_LIMIT)
-    with Server(SERVER, f"unix://{path}") as server:
+    with Server(command, f"unix://{path}") as server:
         expect("address", f"unix://{path}", server.address)
         greets(server)
         server.stop()
 
 
-def refuses_a_path_that_is_too_long(folder):
+def refuses_a_path_that_is_too_long(command, folder):
     for size in PATH_LIMIT + 1, 500:
         path = path_of_size(folder, size)
-        fails_to_listen(f"unix://{path}", f"unix://{folder}/xxx", ": File name too long\n")
+        fails_to_listen(command, f"unix://{path}", ": File name too long\n", f"unix://{folder}/xxx")
     expect("files", [], os.listdir(folder))
 
 
-def refuses_a_folder_that_is_not_there(folder):
+def refuses_a_folder_that_is_not_there(command, folder):
     address = f"unix://{folder}/none/s"
-    fails_to_listen(address, f"listen on {address}", ": No such file or directory\n")
+    fails_to_listen(command, address, ": No such file or directory\n")
 
 
-def leaves_a_live_socket_alone(folder):
+def leaves_a_live_socket_alone(command, folder):
     address = f"unix://{folder}/s"
-    with Server(SERVER, address) as server:
-        fails_to_listen(address, f"listen on {address}", ": Address already in use\n")
+    with Server(command, address) as server:
+        fails_to_listen(command, address, ": Address already in use\n")
         greets(server)
         server.stop()
 
 
-def leaves_a_busy_socket_alone(folder):
+def leaves_a_busy_socket_alone(command, folder):
     """One whose backlog is full: to connect would wait, or fail, and yet somebody is there."""
     with socket.socket(socket.AF_UNIX) as busy, socket.socket(socket.AF_UNIX) as waiting:
         busy.bind(f"{folder}/s")
         busy.listen(0)
         waiting.connect(f"{folder}/s")
         address = f"unix://{folder}/s"
-        fails_to_listen(address, f"listen on {address}", ": Address already in use\n")
+        fails_to_listen(command, address, ": Address already in use\n")
         expect("files", ["s"], os.listdir(folder))
 
 
-def replaces_a_stale_socket(folder):
+def replaces_a_stale_socket(command, folder):
     address = f"unix://{folder}/s"
-    with Server(SERVER, address) as killed:
+    with Server(command, address) as killed:
         killed.process.kill()
         expect("status of the killed one", -signal.SIGKILL, killed.wait())
     expect("files left by the killed one", ["s"], os.listdir(folder))
-    with Server(SERVER, address) as server:
+    with Server(command, address) as server:
         greets(server)
         server.stop()
 
 
-def leaves_a_regular_file_alone(folder):
+def leaves_a_regular_file_alone(command, folder):
     with open(f"{folder}/s", "w", encoding="utf-8") as file:
         file.write("precious")
     address = f"unix://{folder}/s"
-    fails_to_listen(address, f"listen on {address}", ": Address already in use\n")
+    fails_to_listen(command, address, ": Address already in use\n")
     with open(f"{folder}/s", encoding="utf-8") as file:
         expect("what is in the file", "precious", file.read())
 
 
-def leaves_a_link_alone(folder):
+def leaves_a_link_alone(command, folder):
     os.symlink("nowhere", f"{folder}/s")
     address = f"unix://{folder}/s"
-    fails_to_listen(address, f"listen on {address}", ": Address already in use\n")
+    fails_to_listen(command, address, ": Address already in use\n")
     expect("where the link leads", "nowhere", os.readlink(f"{folder}/s"))
 
 
-def leaves_the_socket_of_a_later_server_alone(folder):
+def leaves_the_socket_of_a_later_server_alone(command, folder):
     address = f"unix://{folder}/s"
-    with Server(SERVER, address) as first:
+    with Server(command, address) as first:
         os.unlink(f"{folder}/s")
-        with Server(SERVER, address) as second:
+        with Server(command, address) as second:
             first.tell(signal.SIGTERM)
             first.expect_status(0)
             greets(second)
             second.stop()
 
 
-def leaves_a_file_made_in_its_place_alone(folder):
-    with Server(SERVER, f"unix://{folder}/s") as server:
+def leaves_a_file_made_in_its_place_alone(command, folder):
+    with Server(command, f"unix://{folder}/s") as server:
         os.rename(f"{folder}/s", f"{folder}/moved")
         with open(f"{folder}/s", "w", encoding="utf-8"):
             pass
@@ -127,29 +129,28 @@ def leaves_a_file_made_in_its_place_alone(folder):
     expect("a regular file is there", True, stat.S_ISREG(os.stat(f"{folder}/s").st_mode))
 
 
-def ends_well_when_its_file_is_gone(folder):
-    with Server(SERVER, f"unix://{folder}/s") as server:
+def ends_well_when_its_file_is_gone(command, folder):
+    with Server(command, f"unix://{folder}/s") as server:
         os.unlink(f"{folder}/s")
         server.stop()
 
 
-def refuses_a_port_in_use(_):
+def refuses_a_port_in_use(command, _):
     for address in "tcp://127.0.0.1:0", "tcp://[::1]:0":
-        with Server(SERVER, address) as server:
-            fails_to_listen(server.address, f"listen on {server.address}",
-                            ": Address already in use\n")
+        with Server(command, address) as server:
+            fails_to_listen(command, server.address, ": Address already in use\n")
             greets(server)
             server.stop()
 
 
-def takes_a_port_again_at_once(_):
-    with Server(SERVER) as server:
+def takes_a_port_again_at_once(command, _):
+    with Server(command) as server:
         with support.connect(server.address) as sock:
             support.converse(sock, b"Ann\r\n", b"Hello, Ann!\r\n")
             server.tell(signal.SIGTERM)
             support.expect_end(sock)  # the server closes first, so its side stays in TIME_WAIT
         server.expect_end()
-    with Server(SERVER, server.address) as again:
+    with Server(command, server.address) as again:
         greets(again)
         again.stop()
 
@@ -171,15 +172,17 @@ CASES = [
 ]
 
 
-def in_a_folder(function):
+def in_a_folder(function, command):
     with tempfile.TemporaryDirectory() as folder:
-        function(folder)
+        function(command, folder)
 
 
 def main():
     cases = support.Cases()
-    for function in CASES:
-        cases.run(support.words_of(function), in_a_folder, function)
+    for name in SERVERS:
+        command = support.example(f"greeting/{name}")
+        for function in CASES:
+            cases.run(f"{name} {support.words_of(function)}", in_a_folder, function, command)
     cases.exit()
 
 

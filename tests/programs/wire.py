@@ -14,7 +14,7 @@ import support  # noqa: E402  (it must not leave compiled files among the source
 from support import (MEBIBYTE, Failed, connect, connections, converse, expect,  # noqa: E402
                      expect_answer, expect_end, last_words)
 
-SERVERS = ["process_server", "thread_server", "coroutine_server"]
+SERVERS = ["process_server", "thread_server", "callback_server", "coroutine_server", "mixed_server"]
 NAME_LIMIT = 1024
 TOO_LONG = b"error: name too long\r\n"
 

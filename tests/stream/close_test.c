@@ -150,6 +150,28 @@ static void test_an_endless_uploader_is_cut_off_at_the_limit(void **state)
     }
 }
 
+/* S7: also one that takes nothing meanwhile: what is dropped of his is no progress of ours. */
+static void test_an_uploader_who_never_reads_is_cut_off_and_said_so(void **state)
+{
+    static char upload[10000];
+    (void)state;
+    struct ends e = make_narrow_ends(UNIX);
+    struct closer closer = {.s = e.s};
+    char *data = make_pattern(EVERT_HIGH_WATER);
+    evert_scope scope;
+
+    evert_set_close_limit(e.s, 20 * MS);
+    check_rc(evert__output_append(e.s, data, EVERT_HIGH_WATER), 0);
+    evert_scope_enter(&scope, evert_after(PATIENCE));
+    check_rc(evert_spawn(&scope, close_and_tell, &closer), 0);
+    while (peer_send(e.peer, upload, sizeof(upload)))
+        let_run();
+    check_rc(evert_scope_leave(&scope, 0), 0);
+    check_rc(closer.rc, -ETIMEDOUT);
+    free(data);
+    close(e.peer);
+}
+
 /* ---- In a cancelled scope ---- */
 
 /* S7, C4: it does not wait, and the loop finishes it. */
@@ -416,6 +438,7 @@ int main(void)
         everywhere(test_close_waits_for_the_peer_no_longer_than_its_limit),
         everywhere(test_close_gives_up_a_flush_without_progress_and_says_so),
         everywhere(test_an_endless_uploader_is_cut_off_at_the_limit),
+        everywhere(test_an_uploader_who_never_reads_is_cut_off_and_said_so),
         everywhere(test_close_in_a_cancelled_scope_does_not_wait_and_the_loop_finishes),
         everywhere(test_a_close_cancelled_while_it_waits_goes_on_without_its_task),
         in_blocking_mode(test_a_run_waits_for_farewells),

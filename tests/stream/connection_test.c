@@ -211,8 +211,8 @@ static void read_up_to(struct way *way, bool line, bool copies)
         if (wanted != EVERT_ELIMIT && size >= room)
             bytes.data = way->log + way->read; /* dropped, or as much of it as there was room */
     } else {
-        int rc = line ? evert_read_line(way->to, &bytes)
-                      : evert_read_until(way->to, &bytes, separator);
+        int rc =
+            line ? evert_read_line(way->to, &bytes) : evert_read_until(way->to, &bytes, separator);
         check_rc(rc, wanted);
     }
     if (wanted == EVERT_ELIMIT) {
@@ -251,8 +251,8 @@ static void read_some(struct way *way, bool copies)
     evert_bytes bytes = {world.buffer, 0};
     if (unread(way) == 0 && !way->ended)
         return;
-    ssize_t count = copies ? evert_read_into(way->to, world.buffer, most)
-                           : evert_read(way->to, &bytes, most);
+    ssize_t count =
+        copies ? evert_read_into(way->to, world.buffer, most) : evert_read(way->to, &bytes, most);
     assert_in_range(count, unread(way) > 0, most);
     if (count > 0)
         took(way, bytes.data, (size_t)count);

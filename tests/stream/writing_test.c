@@ -476,8 +476,7 @@ int main(void)
         everywhere(test_a_write_cancelled_before_it_took_anything_has_no_effect),
         everywhere(test_a_cancel_that_comes_behind_the_wake_stops_a_large_write),
         everywhere(test_a_write_cancelled_half_way_breaks_the_write_side),
-        in_blocking_mode(
-            test_a_blocking_write_cancelled_behind_the_queue_breaks_the_write_side),
+        in_blocking_mode(test_a_blocking_write_cancelled_behind_the_queue_breaks_the_write_side),
         everywhere(test_a_cancelled_flush_loses_nothing),
         everywhere(test_a_cancel_at_any_moment_leaves_a_prefix_or_all),
         everywhere(test_closing_wakes_a_waiting_writer),

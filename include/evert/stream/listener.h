@@ -20,9 +20,10 @@ typedef struct evert_listener evert_listener;
 
 /*
  * Listens on `address`: tcp://host:port (port 0 takes a free one; an empty host, or *, means every
- * address of this machine) or unix:///path (a stale socket there is replaced). Waits only to look
- * up a name. The listener is yours to close. Errors: EVERT_EADDRESS, those of a lookup, and those
- * of bind(2) and listen(2), such as -EADDRINUSE.
+ * address of this machine), unix:///path (a stale socket there is replaced), or unix://@name, an
+ * abstract socket, which has no file (unix(7)). Waits only to look up a name. The listener is yours
+ * to close. Errors: EVERT_EADDRESS, those of a lookup, and those of bind(2) and listen(2), such as
+ * -EADDRINUSE.
  */
 EVERT_API EVERT_CHECK int evert_listen(evert_listener **ret, const char *address);
 

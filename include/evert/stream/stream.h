@@ -43,9 +43,10 @@ typedef struct evert_stream evert_stream;
 
 /*
  * Connects to `address`: tcp://host:port (a name, an IPv4 address, or an IPv6 address in brackets)
- * or unix:///path. The addresses of a name are tried in turn. Waits until it is connected; a scope
- * limits for how long. The stream is yours to close. Errors: EVERT_EADDRESS, EVERT_ENONAME,
- * EVERT_ERESOLVE, and those of connect(2), the last that was met (evert_describe() tells all).
+ * or unix:///path, or unix://@name for an abstract socket (unix(7)). The addresses of a name are
+ * tried in turn. Waits until it is connected; a scope limits for how long. The stream is yours to
+ * close. Errors: EVERT_EADDRESS, EVERT_ENONAME, EVERT_ERESOLVE, and those of connect(2), the last
+ * that was met (evert_describe() tells all).
  */
 EVERT_API EVERT_CHECK int evert_connect(evert_stream **ret, const char *address);
 
