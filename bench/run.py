@@ -8,7 +8,10 @@ Rows, all of them unless named:
 
     depth-1     the greeting in coroutines beside the same straight on epoll, a name at a time
     depth-16    the same, 16 names at a time; and the system calls of both, counted
+    callbacks-1, callbacks-16   both for the greeting in callbacks
     yield       a yield between two tasks beside a bare switch of stacks; tasks; timers
+    deferred    a Deferred made, fired and freed; another callback in its chain
+    idle        the bytes that the library allocates for an idle connection, by its allocator hook
 
 A server and the load have a core each. In each round both servers are measured, one right after the
 other, in an order that alternates, and each time in a new process; it is their ratio that counts,
@@ -39,11 +42,18 @@ import tempfile
 import time
 from pathlib import Path
 
-OURS, RAW = "examples/greeting/coroutine_server", "bench/raw_epoll_server"
-NAMES = {OURS: "coroutines", RAW: "raw epoll"}
+# In a pair: what is measured, and what beside.
+OURS, RAW = "ours", "raw"
+RAW_PROGRAM = "bench/raw_epoll_server"
+PROGRAMS = {
+    "coroutines": "examples/greeting/coroutine_server",
+    "callbacks": "examples/greeting/callback_server",
+}
 
 CONNECTIONS = 64
-LEAST_RATIO = 0.95      # of our requests a second to those of raw epoll
+LEAST_RATIO = {"coroutines": 0.95, "callbacks": 0.97}  # of our requests a second to raw's
+MOST_CALLBACK = 60.0    # nanoseconds for a callback added and fired
+MOST_IDLE = 600         # bytes allocated for an idle connection in callbacks
 MOST_OVER_RAW = 40.0    # nanoseconds a request, 16 names at a time
 COUNTED_SECONDS = 0.4   # under strace
 MOST_OTHERS = 0.1       # of the two cores, for what else the machine does
@@ -223,16 +233,18 @@ def measure_server(build, server, depth, seconds):
     }
 
 
-def measure_pairs(build, depth, rounds, seconds):
-    """Gives the pairs, each {server: measurement}, and prints each."""
-    for server in (OURS, RAW):
-        measure_server(build, server, depth, min(seconds, 0.3))  # the first is not like the others
-    print(f"    {'round':<8}{NAMES[OURS] + '/s':>14}{NAMES[RAW] + '/s':>14}{'ratio':>9}"
+def measure_pairs(build, style, depth, rounds, seconds):
+    """Gives the pairs, each {OURS or RAW: measurement}, and prints each."""
+    programs = {OURS: PROGRAMS[style], RAW: RAW_PROGRAM}
+    for program in programs.values():
+        measure_server(build, program, depth, min(seconds, 0.3))  # the first is not like others
+    print(f"    {'round':<8}{style + '/s':>14}{'raw epoll/s':>14}{'ratio':>9}"
           f"{'others':>9}")
     pairs, again = [], rounds // 2
     while len(pairs) < rounds:
         order = (OURS, RAW) if len(pairs) % 2 == 0 else (RAW, OURS)
-        pair = {server: measure_server(build, server, depth, seconds) for server in order}
+        pair = {server: measure_server(build, programs[server], depth, seconds)
+                for server in order}
         set_aside = others_in(pair) > MOST_OTHERS and again > 0
         print(f"    {'aside' if set_aside else len(pairs) + 1:<8}{pair[OURS]['per_second']:>14,}"
               f"{pair[RAW]['per_second']:>14,}{ratio_of(pair):>9.3f}{others_in(pair):>9.0%}",
@@ -261,19 +273,19 @@ def medians(pairs, what):
             for server in (OURS, RAW)}
 
 
-def report_ratio(pairs):
+def report_ratio(pairs, least):
     """Prints what the pairs come to, and gives whether the bound holds."""
     ratios = [ratio_of(pair) for pair in pairs]
     low, high = ratio_interval(ratios)
     middle = medians(pairs, "per_second")
     print(f"    {'median':<8}{middle[OURS]:>14,.0f}{middle[RAW]:>14,.0f}"
           f"{statistics.median(ratios):>9.3f}\n")
-    answer = verdict(low, high, LEAST_RATIO, True, is_busy(pairs))
+    answer = verdict(low, high, least, True, is_busy(pairs))
     show_ratio("ratio", ratios)
-    show(f"at least {LEAST_RATIO:.2f}", answer)
+    show(f"at least {least:.2f}", answer)
     of_cpu = [pair[RAW]["cpu_ns"] / pair[OURS]["cpu_ns"] for pair in pairs]
     show_ratio("the same by CPU time", of_cpu)
-    return {"ratios": ratios, "interval": [low, high], "bound": LEAST_RATIO, "verdict": answer,
+    return {"ratios": ratios, "interval": [low, high], "bound": least, "verdict": answer,
             "by CPU time": of_cpu}
 
 
@@ -343,7 +355,7 @@ def count_calls(build, server, depth, connections):
     return {name: count / batches for name, count in counts.items()} | {"batches": batches}
 
 
-def report_calls(build, depth):
+def report_calls(build, style, depth):
     """Prints the counted calls; each batch has to cost one receive and one send."""
     if shutil.which("strace") is None:
         print("\n    The system calls were not counted: there is no strace.")
@@ -352,14 +364,14 @@ def report_calls(build, depth):
     print(f"\n    {title:<32}{'receive':>9}{'empty':>9}{'send':>9}{'wait':>9}{'batches':>10}")
     results = {}
     for connections in (1, CONNECTIONS):
-        for server in (OURS, RAW):
-            calls = count_calls(build, server, depth, connections)
-            results[f"{NAMES[server]}, {connections}"] = calls
-            what = f"{NAMES[server]}, {connections} connection{'s' if connections > 1 else ''}"
+        for name, program in ((style, PROGRAMS[style]), ("raw epoll", RAW_PROGRAM)):
+            calls = count_calls(build, program, depth, connections)
+            results[f"{name}, {connections}"] = calls
+            what = f"{name}, {connections} connection{'s' if connections > 1 else ''}"
             print(f"    {what:<32}{calls['receives']:>9.3f}{calls['empty']:>9.3f}"
                   f"{calls['sends']:>9.3f}{calls['waits']:>9.3f}{calls['batches']:>10,}")
     fine = all(abs(calls[what] - 1) < 0.0005 for name, calls in results.items()
-               if name.startswith(NAMES[OURS]) for what in ("receives", "sends"))
+               if name.startswith(style) for what in ("receives", "sends"))
     show("one and one", "holds" if fine else "MISSED")
     return {"calls": results, "verdict": "holds" if fine else "MISSED"}
 
@@ -367,15 +379,15 @@ def report_calls(build, depth):
 # --- Rows -----------------------------------------------------------------------------------------
 
 
-def line_row(build, depth, quick):
+def line_row(build, style, depth, quick):
     rounds, seconds = (5, 0.4) if quick else (25, 0.8)
-    print(f"Greetings, {depth} at a time, {CONNECTIONS} connections: {NAMES[OURS]} beside "
-          f"{NAMES[RAW]}, {rounds} rounds of {seconds} s\n")
-    pairs = measure_pairs(build, depth, rounds, seconds)
-    results = {"pairs": [{NAMES[server]: pair[server] for server in pair} for pair in pairs],
-               "ratio": report_ratio(pairs),
+    print(f"Greetings, {depth} at a time, {CONNECTIONS} connections: {style} beside raw epoll, "
+          f"{rounds} rounds of {seconds} s\n")
+    pairs = measure_pairs(build, style, depth, rounds, seconds)
+    results = {"pairs": pairs,
+               "ratio": report_ratio(pairs, LEAST_RATIO[style]),
                "nanoseconds": report_nanoseconds(pairs, depth == 16),
-               "system calls": report_calls(build, depth)}
+               "system calls": report_calls(build, style, depth)}
     print()
     return results
 
@@ -386,20 +398,33 @@ WHAT = {
     "crowd": "yield, of 1,000 tasks",
     "spawn": "task spawned and left",
     "timer": "timer set and cancelled",
+    "callback": "callback added and fired",
+    "whole": "Deferred made, fired, freed",
 }
 
 
-def yield_row(build, quick):
-    rounds = 9 if quick else 31
-    print(f"The smallest things, in nanoseconds: {rounds} rounds, all of them in each\n")
-    with started([build / "bench/yield", str(rounds)], SERVER_CORE) as process:
+def run_small(build, program, *arguments):
+    """The JSON that a small program prints, which has the server's core to itself."""
+    with started([build / "bench" / program, *map(str, arguments)], SERVER_CORE) as process:
         output, _ = process.communicate(timeout=6 * PATIENCE)
     if process.returncode != 0:
-        raise Failure(f"bench/yield ended with {process.returncode}")
-    results = {"ns": json.loads(output)}
+        raise Failure(f"bench/{program} ended with {process.returncode}")
+    return json.loads(output)
+
+
+def show_small(build, program, quick):
+    """Runs a program that measures small things, in rounds, and shows each."""
+    rounds = 9 if quick else 31
+    results = {"ns": run_small(build, program, rounds)}
     for name, values in results["ns"].items():
         low, high = interval(values)
         show(WHAT[name], f"{spread(values, 1)}, 95 % of the mean {low:.1f} to {high:.1f}")
+    return results
+
+
+def yield_row(build, quick):
+    print("The smallest things, in nanoseconds, all of them in each round\n")
+    results = show_small(build, "yield", quick)
     for name in ("pair", "crowd"):
         bare = results["ns"].get("bare")
         if bare:
@@ -410,10 +435,34 @@ def yield_row(build, quick):
     return results
 
 
+def deferred_row(build, quick):
+    print("Deferreds, in nanoseconds, all in each round\n")
+    results = show_small(build, "deferred", quick)
+    answer = verdict(*interval(results["ns"]["callback"]), MOST_CALLBACK, False, False)
+    show(f"at most {MOST_CALLBACK:.0f} ns", answer)
+    print()
+    return results | {"bound": MOST_CALLBACK, "verdict": answer}
+
+
+def idle_row(build, _):
+    print("An idle connection, in bytes that the library allocates, by its allocator hook\n")
+    results = run_small(build, "idle")
+    for name, count in results.items():
+        show(name, f"{count:,.1f}")
+    answer = "holds" if results["callbacks"] <= MOST_IDLE else "MISSED"
+    show(f"at most {MOST_IDLE}", answer)
+    print()
+    return {"bytes": results, "bound": MOST_IDLE, "verdict": answer}
+
+
 ROWS = {
-    "depth-1": lambda build, quick: line_row(build, 1, quick),
-    "depth-16": lambda build, quick: line_row(build, 16, quick),
+    "depth-1": lambda build, quick: line_row(build, "coroutines", 1, quick),
+    "depth-16": lambda build, quick: line_row(build, "coroutines", 16, quick),
+    "callbacks-1": lambda build, quick: line_row(build, "callbacks", 1, quick),
+    "callbacks-16": lambda build, quick: line_row(build, "callbacks", 16, quick),
     "yield": yield_row,
+    "deferred": deferred_row,
+    "idle": idle_row,
 }
 
 
@@ -441,7 +490,7 @@ def parse_arguments():
     for row in options.rows:
         if row not in ROWS:
             parser.error(f"there is no row {row!r}; there are {', '.join(ROWS)}")
-    for program in (OURS, RAW, "bench/load", "bench/yield"):
+    for program in (*PROGRAMS.values(), RAW_PROGRAM, "bench/load", "bench/yield"):
         if not (options.build / program).exists():
             parser.error(f"{options.build / program} is not built")
     return options
