@@ -14,22 +14,29 @@ static struct evert__task *task_of_stack(struct evert__stack *stack)
     return EVERT__CONTAINER(stack, struct evert__task, stack);
 }
 
-/* To a task, from the loop; returns when the task waits or has ended. */
-static void switch_in(struct evert__tasks *tasks, struct evert__task *task)
+/*
+ * To a task, from the loop; returns when the last of those that ran since then waits or has ended,
+ * and which that was.
+ */
+static struct evert__task *switch_in(struct evert__tasks *tasks, struct evert__task *task)
 {
     tasks->loop->current = task;
+    tasks->from_loop = true;
     evert__fiber_is_here(&tasks->fiber);
     evert__fiber_leave(&tasks->fiber, &task->fiber, false);
     evert__context_switch(&tasks->context, &task->context);
     evert__fiber_arrive(&tasks->fiber, NULL);
+    task = tasks->loop->current;
     tasks->loop->current = NULL;
+    return task;
 }
 
 /* The first and the last frame of a task. */
 static void task_entry(void *arg)
 {
     struct evert__task *task = arg;
-    evert__fiber_arrive(&task->fiber, &evert__tasks_get(task->loop)->fiber);
+    struct evert__tasks *tasks = evert__tasks_get(task->loop);
+    evert__fiber_arrive(&task->fiber, tasks->from_loop ? &tasks->fiber : NULL);
     task->result = task->fn(task->arg);
     evert__scope_check(task, NULL);
     evert__loop_flush(task->loop);
@@ -69,10 +76,10 @@ static void ended(struct evert__task *task)
         told(told_arg, result);
 }
 
-EVERT__FLAT static void resume(struct evert__ready *ready)
+EVERT__FLAT void evert__task_resume(struct evert__ready *ready)
 {
     struct evert__task *task = EVERT__CONTAINER(ready, struct evert__task, ready);
-    switch_in(evert__tasks_get(task->loop), task);
+    task = switch_in(evert__tasks_get(task->loop), task); /* the last of those that ran */
     if (task->ended)
         ended(task);
 }
@@ -88,8 +95,13 @@ void evert__task_start(struct evert__task *task)
     struct evert__fiber fiber = tasks->fiber;
     struct evert__task *current = task->loop->current;
 
+    bool from_loop = tasks->from_loop;
+
     evert__link_remove(&task->ready.link);
-    switch_in(tasks, task);
+    tasks->eager++;
+    (void)switch_in(tasks, task);
+    tasks->eager--;
+    tasks->from_loop = from_loop;
     tasks->context = context;
     tasks->fiber = fiber;
     if (task->ended)
@@ -123,7 +135,7 @@ int evert__task_new(evert_loop *loop, struct evert__scope *home, const evert_spa
 
     struct evert__task *task = task_of_stack(stack);
     memset(task, 0, offsetof(struct evert__task, stack));
-    task->ready.run = resume;
+    task->ready.run = evert__task_resume;
     task->loop = loop;
     task->home = home;
     task->fn = fn;

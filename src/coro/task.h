@@ -98,6 +98,8 @@ struct evert__tasks {
     struct evert__stack_pool stacks;
     struct evert__context context; /* the loop's own, while a task runs */
     struct evert__fiber fiber;
+    bool from_loop; /* the task that runs was come to from there, and not from another task */
+    unsigned eager; /* tasks that are started at once, inside something else */
     struct evert__link all;
     struct evert__task root;
     evert_coro *spent[16]; /* coroutine objects that were taken; see coro.c */
@@ -149,13 +151,39 @@ static inline void evert__task_leave(struct evert__task *task, bool last)
     struct evert__tasks *tasks = evert__tasks_get(task->loop);
     evert__fiber_leave(&task->fiber, &tasks->fiber, last);
     evert__context_switch(&task->context, &tasks->context);
-    evert__fiber_arrive(&task->fiber, &tasks->fiber);
+    evert__fiber_arrive(&task->fiber, tasks->from_loop ? &tasks->fiber : NULL);
 }
 
-/* Suspends the task that runs until something puts it on the ready queue. */
+void evert__task_resume(struct evert__ready *ready);
+
+/* The task that comes next in this turn, if it is a task that does. */
+static inline struct evert__task *evert__task_next(const struct evert__tasks *tasks)
+{
+    struct evert__link *link = tasks->loop->batch.next;
+    struct evert__ready *ready = EVERT__CONTAINER(link, struct evert__ready, link);
+    if (link == &tasks->loop->batch || ready->run != evert__task_resume || tasks->eager > 0)
+        return NULL;
+    return EVERT__CONTAINER(ready, struct evert__task, ready);
+}
+
+/*
+ * Suspends the task that runs until something puts it on the ready queue. Where the next is a task,
+ * too, it goes there directly, which saves the way over the loop.
+ */
 static inline void evert__task_suspend(struct evert__task *task)
 {
-    evert__task_leave(task, false);
+    struct evert__tasks *tasks = evert__tasks_get(task->loop);
+    struct evert__task *next = evert__task_next(tasks);
+    if (next == NULL) {
+        evert__task_leave(task, false);
+        return;
+    }
+    evert__link_remove(&next->ready.link);
+    task->loop->current = next;
+    tasks->from_loop = false;
+    evert__fiber_leave(&task->fiber, &next->fiber, false);
+    evert__context_switch(&task->context, &next->context);
+    evert__fiber_arrive(&task->fiber, tasks->from_loop ? &tasks->fiber : NULL);
 }
 
 /* Cancels what the task waits for, if it can be. */

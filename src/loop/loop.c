@@ -39,6 +39,7 @@ int evert_loop_new(evert_loop **ret)
         return -ENOMEM;
     loop->backend = backend;
     evert__list_init(&loop->ready);
+    evert__list_init(&loop->batch);
     evert__list_init(&loop->unsorted);
     evert__list_init(&loop->flush);
     evert__list_init(&loop->closed);
@@ -142,15 +143,12 @@ static evert_time time_to_wait(const evert_loop *loop, evert_time deadline)
 
 void evert__loop_turn(evert_loop *loop, evert_time deadline)
 {
-    struct evert__link batch;
-
     loop->backend->wait(loop, time_to_wait(loop, deadline));
     loop->now = evert__clock();
     evert__timers_expire(loop);
 
-    evert__list_init(&batch);
-    evert__list_splice(&batch, &loop->ready);
-    evert__run_all(&batch);
+    evert__list_splice(&loop->batch, &loop->ready);
+    evert__run_all(&loop->batch);
     if (evert__loop_forked(loop))
         return; /* something forked, and this is the child: all that remains is the parent's */
     evert__loop_flush(loop);

@@ -45,6 +45,7 @@ struct evert_loop {
 
     evert_time now; /* when this turn began */
     struct evert__link ready;
+    struct evert__link batch; /* what is left of this turn's part of it */
     struct evert__heap timers;
     struct evert__link unsorted; /* timers for which the heap had no memory, by their times */
     struct evert__link flush;    /* what to run before the next wait, or at the end of the turn */

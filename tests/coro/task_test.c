@@ -45,6 +45,42 @@ static void test_tasks_start_in_the_next_turn_in_the_order_of_spawning(void **st
     check_rc(evert_scope_leave(&s, 0), 0);
 }
 
+static int note_twice(void *arg)
+{
+    int rc = note_order(arg);
+    if (rc == 0)
+        rc = evert_yield();
+    return rc == 0 ? note_order(arg) : rc;
+}
+
+static void note_in_a_callback(void *arg)
+{
+    assert_null(evert_loop_current()->current);
+    (void)note_order(arg);
+}
+
+/* P1: one task goes to the next directly, and yet past no callback that comes between them. */
+static void test_tasks_and_callbacks_run_in_the_order_of_the_asking(void **state)
+{
+    static const int wanted[] = {0, 1, 2, 3, 4, 0, 1, 3, 4};
+    struct log_of_order log = {{0}, 0};
+    struct in_order all[5];
+    evert_scope s;
+    (void)state;
+    evert_scope_enter(&s, EVERT_NEVER);
+    for (int i = 0; i < 5; i++) {
+        all[i] = (struct in_order){&log, i};
+        if (i == 2)
+            check_rc(evert_loop_call_soon(self()->loop, NULL, note_in_a_callback, &all[i]), 0);
+        else
+            check_rc(evert_spawn(&s, note_twice, &all[i]), 0);
+    }
+    check_rc(evert_scope_leave(&s, 0), 0);
+    assert_int_equal(log.count, 9);
+    for (int i = 0; i < 9; i++)
+        assert_int_equal(log.order[i], wanted[i]);
+}
+
 static int spawn_one(void *arg)
 {
     int *children = arg;
@@ -497,6 +533,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         everywhere(test_tasks_start_in_the_next_turn_in_the_order_of_spawning),
+        everywhere(test_tasks_and_callbacks_run_in_the_order_of_the_asking),
         everywhere(test_a_task_spawned_by_a_task_does_not_run_in_the_same_turn),
         everywhere(test_results_travel_in_the_argument),
         everywhere(test_a_stack_goes_back_to_the_pool_as_soon_as_its_task_has_ended),

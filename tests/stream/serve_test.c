@@ -356,7 +356,7 @@ static void terminate_and_finish(struct run *run)
     close(client);
 }
 
-/* P9: the time to drain is for those who are served. */
+/* P9, case 32: the time to drain is for those who are served; it waits for the last of them. */
 static void test_told_to_end_it_lets_handlers_finish(void **state)
 {
     static const evert_run_options patient = {.drain = 60 * EVERT_SECOND};
