@@ -146,7 +146,7 @@ int evert_loop_run_until_complete(evert_loop *loop, evert_coro *coro)
     rc = evert__loop_may_begin(loop);
     if (rc == 0)
         rc = evert__main_new(loop, fn, arg, name, place, &main);
-    if (rc < 0)
+    if (rc < 0 || main == NULL)
         return rc;
     rc = evert__main_run(main);
     if (rc == 0)

@@ -43,10 +43,9 @@ int evert__output_append_more(evert_stream *s, const char *data, size_t size)
         out->last->next = more;
     else
         out->first = out->last = more;
-    while (size > 0) {
-        if (evert__output_room(out) == 0)
-            out->last = out->last->next;
-        size_t part = size < evert__output_room(out) ? size : evert__output_room(out);
+    for (struct evert__chunk *c = out->last; size > 0 && c != NULL; c = c->next) {
+        out->last = c;
+        size_t room = evert__output_room(out), part = size < room ? size : room;
         evert__output_put(out, data, part);
         data += part;
         size -= part;

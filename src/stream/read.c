@@ -132,7 +132,7 @@ static int begin(evert_stream *s, struct evert__task **ret_self, bool wants_byte
 static evert_bytes give(evert_stream *s, size_t size)
 {
     evert_bytes bytes = {"", size};
-    if (size > 0)
+    if (s->in.data != NULL)
         bytes.data = s->in.data + s->in.start;
     s->in.start += size;
 #ifdef EVERT_DEBUG
