@@ -76,8 +76,11 @@ static struct evert__stack *map_stack(size_t size, unsigned colour, int *ret_err
     size = size < LEAST ? LEAST : (size + PAGE - 1) & ~(size_t)(PAGE - 1);
     size_t whole = EVERT__STACK_GUARD + size + COLOURED;
     char *base = evert__sys_map(whole, ret_error);
-    if (base == NULL)
+    if (base == NULL) {
+        if (*ret_error == -EINVAL) /* mmap(2): too large */
+            *ret_error = -ENOMEM;
         return NULL;
+    }
     (void)evert__sys_advise(base, whole, MADV_NOHUGEPAGE);
     int rc = guard(base);
     if (rc < 0) {
