@@ -7,27 +7,6 @@
 
 #include "../net/names.h"
 
-/* An address that never answers: its queue of newcomers is full, and nobody accepts. */
-struct silence {
-    int listener, first;
-    char address[64];
-};
-
-static struct silence silence_open(void)
-{
-    struct silence s;
-    s.listener = plain_listener(0, s.address);
-    s.first = plain_connect(s.address);
-    wait_until(has_events(s.first, POLLOUT) && has_events(s.listener, POLLIN));
-    return s;
-}
-
-static void silence_close(struct silence *s)
-{
-    close(s->first);
-    close(s->listener);
-}
-
 /* That both ends are one connection; then they are closed. */
 static void exchange(evert_stream *s, int listener)
 {

@@ -869,27 +869,6 @@ static void test_what_fails_is_told_once(void **state)
     assert_int_equal(t.lost, 0);
 }
 
-/* An address that never answers: its queue of newcomers is full, and nobody accepts. */
-struct silence {
-    int listener, first;
-    char address[64];
-};
-
-static struct silence silence_open(void)
-{
-    struct silence s;
-    s.listener = plain_listener(0, s.address);
-    s.first = plain_connect(s.address);
-    wait_until(has_events(s.first, POLLOUT) && has_events(s.listener, POLLIN));
-    return s;
-}
-
-static void silence_close(struct silence *s)
-{
-    close(s->first);
-    close(s->listener);
-}
-
 /* Cancels it, or frees it; which tells nobody. */
 static void stop(struct outcome *o, struct talker *t, bool frees)
 {

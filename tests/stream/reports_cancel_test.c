@@ -7,27 +7,6 @@
 
 #include "reports.h"
 
-/* A listener whose queue is full, so that nobody who connects gets an answer. */
-struct silence {
-    int listener, first;
-    char address[64];
-};
-
-static struct silence silence_open(void)
-{
-    struct silence s;
-    s.listener = plain_listener(0, s.address);
-    s.first = plain_connect(s.address);
-    wait_until(has_events(s.first, POLLOUT) && has_events(s.listener, POLLIN));
-    return s;
-}
-
-static void silence_close(struct silence *s)
-{
-    close(s->first);
-    close(s->listener);
-}
-
 /* What a Deferred came to. */
 struct outcome {
     int values, errors, error;

@@ -267,6 +267,27 @@ static inline void wait_ended(int fd)
     wait_until(has_events(fd, POLLRDHUP | POLLHUP | POLLERR));
 }
 
+/* An address that never answers: its queue of newcomers is full, and nobody accepts. */
+struct silence {
+    int listener, first;
+    char address[64];
+};
+
+static inline struct silence silence_open(void)
+{
+    struct silence s;
+    s.listener = plain_listener(0, s.address);
+    s.first = plain_connect(s.address);
+    wait_until(has_events(s.first, POLLOUT) && has_events(s.listener, POLLIN));
+    return s;
+}
+
+static inline void silence_close(struct silence *s)
+{
+    close(s->first);
+    close(s->listener);
+}
+
 /* ---- Streams ---- */
 
 /* Makes a stream of a connected socket, which it takes. */
