@@ -137,25 +137,18 @@ ssize_t evert__sys_write_quietly(int fd, const void *data, size_t size)
 {
     static const struct timespec at_once;
     sigset_t broken_pipe, old, waiting;
-    int64_t result;
 
     sigemptyset(&broken_pipe);
     sigaddset(&broken_pipe, SIGPIPE);
     pthread_sigmask(SIG_BLOCK, &broken_pipe, &old);
     sigpending(&waiting);
-    do {
-        if (!ASK(WRITE, &size, result)) {
-            result = write(fd, data, size);
-            if (result < 0)
-                result = -errno;
-        }
-    } while (result == -EINTR);
+    ssize_t result = evert__sys_write(fd, data, size);
     if (result == -EPIPE && !sigismember(&waiting, SIGPIPE)) {
         while (sigtimedwait(&broken_pipe, NULL, &at_once) < 0 && errno == EINTR)
             continue;
     }
     pthread_sigmask(SIG_SETMASK, &old, NULL);
-    return (ssize_t)result;
+    return result;
 }
 
 int evert__sys_stat(const char *path, struct stat *ret)

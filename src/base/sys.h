@@ -77,9 +77,7 @@ extern evert__sys_hook_fn *evert__sys_hook;
 /* sockets */
 ssize_t evert__sys_recv(int fd, void *buffer, size_t size, int flags);
 ssize_t evert__sys_send(int fd, const struct iovec *pieces, int count); /* never a SIGPIPE */
-static inline ssize_t evert__sys_recv_flat(int fd, void *buffer, size_t size, int flags);
-static inline ssize_t evert__sys_send_flat(int fd, const struct iovec *pieces, int count);
-int evert__sys_accept(int fd); /* CLOEXEC, NONBLOCK */
+int evert__sys_accept(int fd);                                          /* CLOEXEC, NONBLOCK */
 int evert__sys_connect(int fd, const struct sockaddr *address, socklen_t size);
 int evert__sys_socket(int family, int type); /* CLOEXEC, NONBLOCK */
 int evert__sys_bind(int fd, const struct sockaddr *address, socklen_t size);

@@ -142,26 +142,6 @@ static void fire_made(void *arg, int result)
         (void)evert__deferred_fire(&made->deferred, evert_ok(made->value));
 }
 
-/*
- * Takes the coroutine and makes a task of it that has no home, as a main task. `loop` is NULL where
- * none could be made, for the reason `rc`; then the coroutine is just taken. It is spawned into a
- * scope that stands here for that alone, since spawning knows how to take one.
- */
-static int task_of(evert_loop *loop, int rc, evert_coro *coro, struct evert__task **ret)
-{
-    struct evert__task nobody = {.loop = loop};
-    struct evert__scope scope = {.owner = loop != NULL ? &nobody : NULL, .error = rc};
-    evert__list_init(&scope.children);
-    rc = evert_spawn_coro((evert_scope *)&scope, coro);
-    if (rc < 0)
-        return rc;
-    struct evert__task *task = EVERT__CONTAINER(scope.children.next, struct evert__task, sibling);
-    evert__link_remove(&task->sibling);
-    task->home = NULL;
-    *ret = task;
-    return 0;
-}
-
 static int make(evert_loop *loop, struct evert__task *task, struct made **ret)
 {
     if (evert__loop_running() != loop) {
@@ -197,7 +177,11 @@ int evert_deferred_from(evert_deferred **ret, evert_loop *loop, evert_coro *coro
     struct made *made;
     int rc = evert__loop_or_here(&loop);
 
-    rc = task_of(loop, rc, coro, &task);
+    if (rc < 0) {
+        evert__coro_drop(coro);
+        return rc;
+    }
+    rc = evert__coro_task(loop, coro, &task);
     if (rc < 0)
         return rc;
     rc = make(loop, task, &made);

@@ -45,6 +45,12 @@ void evert_coro_free(evert_coro *coro)
     evert__free(coro);
 }
 
+void evert__coro_drop(evert_coro *coro)
+{
+    if (!coro->spent) /* else the loop has it */
+        evert__free(coro);
+}
+
 /* Marks the object as taken, and frees the one that was taken 16 objects ago. */
 static int take(evert_loop *loop, evert_coro *coro)
 {
@@ -75,8 +81,7 @@ int evert_coro_await(evert_coro *coro)
     if (rc == EVERT_ECONTEXT)
         evert__misuse("evert_coro_await was called in a callback of the loop");
     if (rc < 0) {
-        if (!coro->spent)
-            evert__free(coro);
+        evert__coro_drop(coro);
         return rc;
     }
     rc = take(self->loop, coro);
@@ -92,11 +97,21 @@ int evert_spawn_coro(evert_scope *scope, evert_coro *coro)
     const char *name = coro->name, *place = coro->place;
 
     if (inside->owner == NULL) {
-        evert__free(coro);
+        evert__coro_drop(coro);
         return inside->error;
     }
     int rc = take(inside->owner->loop, coro);
     return rc < 0 ? rc : evert_spawn_with_at(scope, &options, fn, arg, name, place);
+}
+
+int evert__coro_task(evert_loop *loop, evert_coro *coro, struct evert__task **ret)
+{
+    evert_spawn_options options = {.name = coro->name};
+    evert_fn *fn = coro->fn;
+    void *arg = coro->arg;
+    const char *name = coro->name, *place = coro->place;
+    int rc = take(loop, coro);
+    return rc < 0 ? rc : evert__task_new(loop, NULL, &options, fn, arg, name, place, ret);
 }
 
 int evert__main_new(evert_loop *loop, evert_fn *fn, void *arg, const char *name, const char *place,

@@ -120,6 +120,12 @@ int evert__task_new(evert_loop *loop, struct evert__scope *home, const evert_spa
                     evert_fn *fn, void *arg, const char *name, const char *place,
                     struct evert__task **ret);
 
+/* The same of a coroutine object, which it takes, also on failure; the task is in no scope. */
+int evert__coro_task(evert_loop *loop, evert_coro *coro, struct evert__task **ret);
+
+/* Takes a coroutine object that cannot be run. */
+void evert__coro_drop(evert_coro *coro);
+
 /*
  * Runs a new task at once, up to its first wait or its end, instead of in the next turn. May be
  * called wherever its loop is the one that runs on this thread, also in another task.

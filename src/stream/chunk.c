@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "stream/chunk.h"
 
-#include "base/alloc.h"
-
 static void pool_fini(struct evert__part *part, evert_loop *loop)
 {
     struct evert__chunk_pool *pool = EVERT__CONTAINER(part, struct evert__chunk_pool, part);
@@ -35,9 +33,4 @@ struct evert__chunk *evert__chunk_new(evert_loop *loop)
         chunk->start = chunk->end = 0;
     }
     return chunk;
-}
-
-void evert__chunk_free(struct evert__chunk *chunk)
-{
-    evert__free(chunk);
 }

@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
+#include "base/alloc.h"
 #include "loop/loop.h"
 
 enum { EVERT__CHUNK = 4096, EVERT__PIECES = 16 };
@@ -34,7 +35,6 @@ struct evert__chunk_pool {
 enum { EVERT__CHUNKS_KEPT = 256 };
 
 struct evert__chunk *evert__chunk_new(evert_loop *loop);
-void evert__chunk_free(struct evert__chunk *chunk);
 
 static inline struct evert__chunk_pool *evert__chunk_pool(const evert_loop *loop)
 {
@@ -59,7 +59,7 @@ static inline void evert__chunk_put(evert_loop *loop, struct evert__chunk *chunk
 {
     struct evert__chunk_pool *pool = evert__chunk_pool(loop);
     if (pool == NULL || pool->count >= EVERT__CHUNKS_KEPT) {
-        evert__chunk_free(chunk);
+        evert__free(chunk);
         return;
     }
     chunk->next = pool->free;

@@ -4,15 +4,6 @@
 
 #include <stdio.h>
 
-/* In a child, where cmocka's assertions would jump into the parent's test. */
-#define MUST(what)                                                                                 \
-    do {                                                                                           \
-        if (!(what)) {                                                                             \
-            (void)fprintf(stderr, "%s:%d: in the child: not so: %s\n", __FILE__, __LINE__, #what); \
-            _exit(1);                                                                              \
-        }                                                                                          \
-    } while (0)
-
 static pid_t fork_child(void (*body)(void))
 {
     pid_t child = fork();

@@ -310,4 +310,13 @@ static inline int exit_of(pid_t child)
     return WEXITSTATUS(status);
 }
 
+/* In a child, where cmocka's assertions would jump into the parent's test. */
+#define MUST(what)                                                                                 \
+    do {                                                                                           \
+        if (!(what)) {                                                                             \
+            (void)fprintf(stderr, "%s:%d: in the child: not so: %s\n", __FILE__, __LINE__, #what); \
+            _exit(1);                                                                              \
+        }                                                                                          \
+    } while (0)
+
 #endif

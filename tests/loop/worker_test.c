@@ -781,15 +781,6 @@ static void test_freeing_without_waiting(void **state)
 
 /* ---- Forks ---- */
 
-/* In a child, where cmocka's assertions would jump into the parent's test. */
-#define MUST(what)                                                                                 \
-    do {                                                                                           \
-        if (!(what)) {                                                                             \
-            (void)fprintf(stderr, "%s:%d: in the child: not so: %s\n", __FILE__, __LINE__, #what); \
-            _exit(1);                                                                              \
-        }                                                                                          \
-    } while (0)
-
 /* No thread holds what the test itself locks, so that the child can. */
 static pid_t fork_child(void (*body)(void))
 {
