@@ -138,10 +138,6 @@ void evert__close_step(evert_stream *s)
 /* Takes the stream: whoever waits here is woken, and finds it closed. */
 static void begin_closing(evert_stream *s, enum evert__closing state)
 {
-    if (s->taken) {
-        evert__misuse("a stream was closed for the second time");
-        return;
-    }
     s->taken = true;
     s->closing = (uint8_t)state;
     evert__timer_unset(s->loop, &s->timer);
@@ -214,10 +210,20 @@ void evert__close_begin(evert_stream *s)
     evert__close_step(s);
 }
 
+/* evert_serve() keeps the memory of a stream that its handler closed, so there this can be told. */
+static bool closed_before(const evert_stream *s)
+{
+    if (s->taken)
+        evert__misuse("a stream was closed for the second time");
+    return s->taken;
+}
+
 int evert_close(evert_stream *s)
 {
     if (s == NULL)
         return 0;
+    if (closed_before(s))
+        return EVERT_ECLOSED;
     if (evert__loop_forked(s->loop)) {
         drop_copy(s);
         return 0;
@@ -251,10 +257,6 @@ void evert__close_now(evert_stream *s, bool reset)
 
 void evert_abort(evert_stream *s)
 {
-    if (s == NULL)
-        return;
-    if (s->taken)
-        evert__misuse("a stream was closed for the second time");
-    else
+    if (s != NULL && !closed_before(s))
         evert__close_now(s, true);
 }

@@ -21,17 +21,10 @@ void evert__input_free(evert_stream *s)
     s->in = (struct evert__input){0};
 }
 
-static char *new_buffer(evert_stream *s, size_t capacity)
-{
-    if (capacity == EVERT__CHUNK)
-        return (char *)evert__chunk_get(s->loop);
-    return evert__alloc(capacity);
-}
-
 int evert__input_make_room(evert_stream *s, size_t size)
 {
     struct evert__input *in = &s->in;
-    size_t used = evert__input_size(in), capacity = EVERT__CHUNK;
+    size_t used = evert__input_size(in), capacity = (size_t)2 * EVERT__CHUNK;
 
     if (in->data != NULL && in->capacity >= size) {
         memmove(in->data, in->data + in->start, used);
@@ -40,7 +33,7 @@ int evert__input_make_room(evert_stream *s, size_t size)
             return -ENOMEM;
         while (capacity < size)
             capacity *= 2;
-        char *data = new_buffer(s, capacity);
+        char *data = evert__alloc(capacity);
         if (data == NULL)
             return -ENOMEM;
         if (in->data != NULL) {

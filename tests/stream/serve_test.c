@@ -3,6 +3,8 @@
  * evert_serve (S6): a task for each connection, whose failure is its own; how serving ends, by a
  * cancel, a deadline, a signal (P9) or a broken listener; and how it survives shortages.
  */
+#include <evert/stream/protocol.h>
+
 #include "support.h"
 
 #include "net/listener.h"
@@ -75,6 +77,28 @@ static void stop(struct server *server)
 }
 
 /* ---- Handlers ---- */
+
+/* What a handler got that closed its stream twice, in each of the ways. */
+static struct {
+    bool abort_first, abort_then;
+    int rc;
+} twice;
+
+static int close_twice(evert_stream *s, void *unused)
+{
+    (void)unused;
+    if (twice.abort_first)
+        evert_abort(s);
+    else
+        check_rc(evert_close(s), 0);
+    if (twice.abort_then)
+        evert_abort(s);
+    else
+        twice.rc = evert_close(s);
+    evert_protocol protocol = {0};
+    check_rc(evert_stream_transport(s, &protocol), EVERT_ECLOSED);
+    return 0;
+}
 
 /* Says each line again. "fail" fails, "end" returns, "abort" aborts and "close" closes. */
 static int echo(evert_stream *s, void *unused)
@@ -515,12 +539,44 @@ static void test_a_child_made_in_a_handler_disturbs_nothing(void **state)
     remove_folder(folder);
 }
 
+/* The server holds the stream's memory until its handler has ended, so this can be told. */
+static int serve_one_that_closes_twice(void *unused)
+{
+    struct server server;
+    (void)unused;
+    start(&server, close_twice, NULL);
+    twice.rc = EVERT_ECLOSED;
+    int fd = client_of(&server);
+    shutdown(fd, SHUT_WR);
+    wait_ended(fd);
+    turns(3);
+    stop(&server);
+    close(fd);
+    return twice.rc;
+}
+
+static int serve_in_a_task(void *unused)
+{
+    return in_task(serve_one_that_closes_twice, unused);
+}
+
+static void test_a_handler_that_closes_twice_is_told(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        twice.abort_first = i & 1;
+        twice.abort_then = i & 2;
+        check_misuse(serve_in_a_task, EVERT_ECLOSED, "closed for the second time");
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         everywhere(test_a_failure_is_logged_and_ends_its_connection_alone),
         everywhere(test_an_end_and_a_success_are_not_logged),
         everywhere(test_a_handler_may_close_or_abort_its_stream),
+        cmocka_unit_test(test_a_handler_that_closes_twice_is_told),
         everywhere(test_a_peer_that_resets_kills_nobody),
         everywhere(test_300_are_served_at_once),
         everywhere(test_a_cancel_cuts_the_handlers_and_closes_the_listener),
