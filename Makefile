@@ -22,12 +22,13 @@ ASAN     := $(STRICT) -Doptimization=1 -Ddebug=true -Dchecks=on \
 TSAN     := $(STRICT) -Doptimization=1 -Ddebug=true -Dchecks=on \
             -Db_sanitize=thread -Db_lundef=false -Dbench=false
 UCONTEXT := $(STRICT) -Doptimization=2 -Ddebug=true -Dswitch=ucontext -Dbench=false
+COVERAGE := -Dtests=true -Doptimization=0 -Ddebug=true -Db_coverage=true -Dbench=false
 FOLDERS  := build/release build/asan build/tsan build/ucontext
 
 # $(call setup,folder,options): configures a folder once; Ninja sees to it from then on.
 setup = @test -f $(1)/build.ninja || $(MESON) setup $(1) $(2)
 
-.PHONY: build demo check check-long check-build bench install clean format lint help
+.PHONY: build demo check check-long check-build coverage bench install clean format lint help
 .DEFAULT_GOAL := build
 
 build:
@@ -55,6 +56,18 @@ check-build:
 	@test -f build/tsan/build.ninja || CC=clang $(MESON) setup build/tsan $(TSAN)
 	$(call setup,build/ucontext,$(UCONTEXT))
 	@for folder in $(FOLDERS); do $(NINJA) -C $$folder || exit 1; done
+
+# Which lines and branches the tests reach, with Evert's own checks off and on.
+COVERED := build/coverage build/coverage-checks
+coverage:
+	@tools/bootstrap coverage
+	$(call setup,build/coverage,$(COVERAGE) -Dchecks=off)
+	$(call setup,build/coverage-checks,$(COVERAGE) -Dchecks=on)
+	@for folder in $(COVERED); do \
+	    $(NINJA) -C $$folder && find $$folder -name '*.gcda' -delete && \
+	    $(PYTHON) tests/tools/run.py $$folder || exit 1; \
+	done
+	@$(PYTHON) tests/tools/coverage.py $(COVERED)
 
 bench: build
 	@tools/bootstrap bench
@@ -84,6 +97,7 @@ help:
 	@echo 'make demo       show what Evert does'
 	@echo 'make check      run the tests in each way of building'
 	@echo 'make check-long the same, with the tests that take their time'
+	@echo 'make coverage   say which lines and branches of the library the tests reach'
 	@echo 'make bench      measure'
 	@echo 'make install    install under PREFIX ($(PREFIX)); DESTDIR is honoured'
 	@echo 'make format     lay out the C files by .clang-format'

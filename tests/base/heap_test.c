@@ -154,6 +154,17 @@ static void test_no_memory_leaves_all_as_it_was(void **state)
         assert_ptr_equal(take(), &nodes[in--]);
 }
 
+/* F46: no allocator is asked for what cannot be counted. */
+static void test_more_than_can_be_counted_is_out_of_memory(void **state)
+{
+    struct evert__heap_node node = {0};
+    struct evert__heap full = {.count = UINT32_MAX / 2, .capacity = UINT32_MAX / 2};
+    (void)state;
+    assert_int_equal(evert__heap_insert(&full, &node, 1), -ENOMEM);
+    assert_false(evert__heap_has(&node));
+    assert_int_equal(full.count, UINT32_MAX / 2);
+}
+
 /* The model: a plain array, in which the first is looked for. */
 enum { NODES = 300 };
 
@@ -242,6 +253,7 @@ int main(void)
         CASE(test_inserting_and_removing_does_not_grow),
         CASE(test_fini_forgets_what_was_in),
         CASE(test_no_memory_leaves_all_as_it_was),
+        CASE(test_more_than_can_be_counted_is_out_of_memory),
         CASE(test_heap_behaves_as_a_sorted_list),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -175,6 +175,31 @@ static void test_a_handler_without_details_has_its_turn_too(void **state)
     check_said(&child, "evert: stack overflow in task overflow, spawned at ");
 }
 
+/* Returns: the instruction is made again, and so is the fault, which then kills. */
+static void returning_handler(int number, siginfo_t *info, void *machine)
+{
+    (void)info;
+    (void)machine;
+    signal(number, SIG_DFL);
+}
+
+static int run_with_returning_handler(void *unused)
+{
+    struct sigaction action = {.sa_sigaction = returning_handler,
+                               .sa_flags = SA_SIGINFO | SA_ONSTACK};
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGSEGV, &action, NULL);
+    return evert_run(overflow, unused);
+}
+
+static void test_a_handler_that_returns_is_not_called_for_ever(void **state)
+{
+    (void)state;
+    struct child child = in_child(run_with_returning_handler, NULL);
+    check_killed(&child, SIGSEGV);
+    check_said(&child, "evert: stack overflow in task overflow, spawned at ");
+}
+
 /* ---- The handler is the process's; who watches is counted ---- */
 
 static void on_signal(int number)
@@ -279,6 +304,7 @@ int main(void)
         cmocka_unit_test(test_another_fault_is_not_called_an_overflow),
         cmocka_unit_test(test_neighbours_are_intact_in_the_programs_handler),
         cmocka_unit_test(test_a_handler_without_details_has_its_turn_too),
+        cmocka_unit_test(test_a_handler_that_returns_is_not_called_for_ever),
         cmocka_unit_test(test_handlers_are_given_back_with_the_last_who_watches),
         cmocka_unit_test(test_the_stack_for_signals_is_as_before_afterwards),
     };

@@ -2,6 +2,8 @@
 /* evert_run and evert_main (P9): results, signals, draining, what is left as it was. */
 #include <pthread.h>
 
+#include <evert/coro/await.h>
+
 #include "support.h"
 
 /* ---- Results ---- */
@@ -409,6 +411,91 @@ static void test_the_same_signal_again_kills_who_never_waits(void **state)
     }
 }
 
+static int raise_both_at_once(void *rc)
+{
+    raise(SIGTERM);
+    raise(SIGINT);
+    *(int *)rc = evert_sleep_until(EVERT_NEVER);
+    return *(int *)rc;
+}
+
+static void test_two_before_the_loop_hears_count_as_one(void **state)
+{
+    int signal = 0, first = 1;
+    evert_run_options options = {.ret_signal = &signal};
+    (void)state;
+    int rc = evert_run_with(&options, raise_both_at_once, &first);
+    check_rc(first, -ECANCELED);
+    assert_true(signal == SIGTERM || signal == SIGINT);
+    check_rc(rc, signal == SIGTERM ? 0 : -ECANCELED);
+}
+
+/* ---- A child that comes back into its parent's run ---- */
+
+static int fork_and_return(void *child)
+{
+    *(pid_t *)child = fork();
+    return 0;
+}
+
+static void test_a_child_that_returns_into_the_run_is_told(void **state)
+{
+    pid_t child = -1;
+    int status;
+    (void)state;
+    int rc = evert_run(fork_and_return, &child);
+    if (child == 0)
+        _exit(rc == EVERT_ECLOSED && evert_yield() == 0 ? 0 : 1);
+    check_rc(rc, 0);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+}
+
+/* ---- Tasks that nobody waits for ---- */
+
+static struct {
+    int child, parent;
+} homeless;
+
+static int wait_and_tell(void *rc)
+{
+    *(int *)rc = evert_sleep_until(EVERT_NEVER);
+    return *(int *)rc;
+}
+
+static int keep_a_child(void *unused)
+{
+    evert_scope s;
+    (void)unused;
+    evert_scope_enter(&s, EVERT_NEVER);
+    int rc = evert_spawn(&s, wait_and_tell, &homeless.child);
+    homeless.parent = evert_scope_leave(&s, rc);
+    return homeless.parent;
+}
+
+static int leave_it_behind(void *unused)
+{
+    evert_deferred *d;
+    evert_coro *coro;
+    (void)unused;
+    check_rc(evert_coro_new(&coro, keep_a_child, NULL), 0);
+    check_rc(evert_deferred_from(&d, NULL, coro), 0);
+    evert_deferred_release(d);
+    return 0;
+}
+
+static void test_what_main_left_behind_ends_with_its_children(void **state)
+{
+    (void)state;
+    homeless.child = homeless.parent = 1;
+    start_logging();
+    check_rc(evert_run(leave_it_behind, NULL), 0);
+    stop_logging();
+    check_rc(homeless.child, -ECANCELED);
+    check_rc(homeless.parent, -ECANCELED);
+    check_no_tasks(self()->loop);
+}
+
 /* ---- What is left as it was ---- */
 
 static const int touched[] = {SIGTERM, SIGINT, SIGPIPE, SIGSEGV, SIGBUS};
@@ -588,6 +675,9 @@ int main(void)
         cmocka_unit_test(test_a_signal_among_the_farewells_is_harmless),
         cmocka_unit_test(test_a_second_signal_kills),
         cmocka_unit_test(test_the_same_signal_again_kills_who_never_waits),
+        cmocka_unit_test(test_two_before_the_loop_hears_count_as_one),
+        cmocka_unit_test(test_a_child_that_returns_into_the_run_is_told),
+        cmocka_unit_test(test_what_main_left_behind_ends_with_its_children),
         cmocka_unit_test(test_signals_are_as_before_afterwards),
         cmocka_unit_test(test_sigpipe_is_ignored_during_a_run_alone),
         cmocka_unit_test(test_nothing_but_a_run_touches_signals),

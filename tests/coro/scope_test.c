@@ -526,6 +526,23 @@ static void test_leaving_the_scope_of_another_task_is_misuse(void **state)
     check_misuse(leave_by_another_task, EVERT_ESCOPE, "by the task that entered it");
 }
 
+static int leave_a_copy(void *unused)
+{
+    evert_scope scope, copy;
+    (void)unused;
+    evert_scope_enter(&scope, EVERT_NEVER);
+    memcpy(&copy, &scope, sizeof(copy));
+    int rc = evert_scope_leave(&copy, 0);
+    check_rc(evert_scope_leave(&scope, 0), 0);
+    return rc;
+}
+
+static void test_leaving_a_copy_of_a_scope_is_misuse(void **state)
+{
+    (void)state;
+    check_misuse(leave_a_copy, EVERT_ESCOPE, "this task is not in that scope");
+}
+
 static int leave_out_of_order(void *unused)
 {
     struct sleeper sleeper = {0};
@@ -587,6 +604,7 @@ int main(void)
         cmocka_unit_test(test_spawning_into_a_left_scope_is_misuse),
         cmocka_unit_test(test_leaving_twice_is_misuse),
         cmocka_unit_test(test_leaving_the_scope_of_another_task_is_misuse),
+        everywhere(test_leaving_a_copy_of_a_scope_is_misuse),
         cmocka_unit_test(test_leaving_a_scope_that_is_not_the_innermost_is_misuse),
     };
     return run_table(tests);
