@@ -13,6 +13,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -68,11 +69,21 @@ enum evert__sys_call {
 
 /*
  * A test's hook: asked before each call, with the place in the library that makes it. It returns
- * true to answer with *result itself, and may lower *size (NULL where the call has none).
+ * true to answer with *result itself, and may lower *size (NULL where the call has none). It may be
+ * set while other threads make calls, which then see all that was done before it was set.
  */
 typedef bool evert__sys_hook_fn(enum evert__sys_call call, const void *site, size_t *size,
                                 int64_t *result);
-extern evert__sys_hook_fn *evert__sys_hook;
+void evert__sys_set_hook(evert__sys_hook_fn *hook); /* NULL: none any more */
+
+extern _Atomic(evert__sys_hook_fn *) evert__sys_hook; /* only sys.c and sys.h look at it */
+
+/* Relaxed, so that it costs what reading a plain pointer does. */
+static inline bool evert__sys_hooked(void)
+{
+    return __builtin_expect(atomic_load_explicit(&evert__sys_hook, memory_order_relaxed) != NULL,
+                            0);
+}
 
 /* sockets */
 ssize_t evert__sys_recv(int fd, void *buffer, size_t size, int flags);
@@ -122,7 +133,7 @@ int evert__sys_getaddrinfo(const char *host, const char *port, const struct addr
 /* The same as without _flat, for where each level of calls counts: see flat.h. */
 static inline ssize_t evert__sys_recv_flat(int fd, void *buffer, size_t size, int flags)
 {
-    if (evert__sys_hook != NULL)
+    if (evert__sys_hooked())
         return evert__sys_recv(fd, buffer, size, flags);
     ssize_t count = recv(fd, buffer, size, flags);
     if (count >= 0)
@@ -132,7 +143,7 @@ static inline ssize_t evert__sys_recv_flat(int fd, void *buffer, size_t size, in
 
 static inline ssize_t evert__sys_send_flat(int fd, const struct iovec *pieces, int count)
 {
-    if (evert__sys_hook != NULL || count > 1)
+    if (evert__sys_hooked() || count > 1)
         return evert__sys_send(fd, pieces, count);
     ssize_t sent = send(fd, pieces->iov_base, pieces->iov_len, MSG_NOSIGNAL);
     if (sent >= 0)

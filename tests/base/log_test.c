@@ -71,7 +71,7 @@ static int end(void **state)
 {
     (void)state;
     evert_log_set_sink(NULL, NULL);
-    evert__sys_hook = NULL;
+    evert__sys_set_hook(NULL);
     return 0;
 }
 
@@ -163,10 +163,10 @@ static bool disk_is_full(enum evert__sys_call call, const void *site, size_t *si
 static void lose(int count)
 {
     evert_log_set_sink(NULL, NULL);
-    evert__sys_hook = disk_is_full;
+    evert__sys_set_hook(disk_is_full);
     for (writes = 0; count > 0; count--)
         evert__log(EVERT_LOG_ERROR, "nobody hears");
-    evert__sys_hook = NULL;
+    evert__sys_set_hook(NULL);
 }
 
 static void say_two(void)
@@ -205,9 +205,9 @@ static void test_lines_that_are_not_shown_are_not_lost(void **state)
     char text[1000];
     (void)state;
     lose(2);
-    evert__sys_hook = disk_is_full;
+    evert__sys_set_hook(disk_is_full);
     evert__log(EVERT_LOG_INFO, "of no interest");
-    evert__sys_hook = NULL;
+    evert__sys_set_hook(NULL);
     catch_standard_error(say_two, text, sizeof(text));
     assert_non_null(strstr(text, "warning: 2 lines of the log were lost\n"));
 }
@@ -241,7 +241,7 @@ static bool disk_is_just_full(enum evert__sys_call call, const void *site, size_
 
 static void say_on_a_disk_that_is_just_full(void)
 {
-    evert__sys_hook = disk_is_just_full;
+    evert__sys_set_hook(disk_is_just_full);
     evert__log(EVERT_LOG_ERROR, "cut");
     lose(1);
     say_two();

@@ -7,6 +7,7 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <netinet/in.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
@@ -50,13 +51,13 @@ static void answer(enum evert__sys_call call, int answers, int64_t result)
     hook.call = call;
     hook.answers = answers;
     hook.result = result;
-    evert__sys_hook = ask;
+    evert__sys_set_hook(ask);
 }
 
 static int end(void **state)
 {
     (void)state;
-    evert__sys_hook = NULL;
+    evert__sys_set_hook(NULL);
     return 0;
 }
 
@@ -275,7 +276,7 @@ static void test_quiet_write_raises_no_signal(void **state)
     assert_int_equal(evert__sys_write_quietly(fds[1], "abcd", 4), 2);
     assert_int_equal(hook.asked, 3);
     assert_non_null(hook.site);
-    evert__sys_hook = NULL;
+    evert__sys_set_hook(NULL);
     assert_int_equal(evert__sys_read(fds[0], got, sizeof(got)), 2);
     assert_memory_equal(got, "ab", 2);
     close(fds[0]);
@@ -444,6 +445,50 @@ static void test_thread_takes_no_signals_but_faults(void **state)
         assert_int_equal(sigismember(&before, i), sigismember(&after, i));
 }
 
+/* ---- The hook is set while another thread makes calls ---- */
+
+static struct {
+    int told; /* plain: setting the hook hands it to whoever finds the hook */
+    atomic_int heard;
+    atomic_bool end;
+} other;
+
+static bool hear(enum evert__sys_call call, const void *site, size_t *size, int64_t *result)
+{
+    (void)call;
+    (void)site;
+    (void)size;
+    *result = -EXDEV;
+    atomic_store(&other.heard, other.told);
+    return true;
+}
+
+static void *make_calls(void *arg)
+{
+    (void)arg;
+    while (!atomic_load(&other.end)) {
+        socklen_t size = 0;
+        int rc = evert__sys_getsockname(-1, NULL, &size);
+        assert_true(rc == -EBADF || rc == -EXDEV);
+    }
+    return NULL;
+}
+
+static void test_hook_may_be_set_while_a_thread_makes_calls(void **state)
+{
+    pthread_t thread;
+    (void)state;
+    atomic_store(&other.end, false);
+    assert_int_equal(pthread_create(&thread, NULL, make_calls, NULL), 0);
+    other.told = 7;
+    evert__sys_set_hook(hear);
+    while (atomic_load(&other.heard) != 7)
+        sched_yield();
+    evert__sys_set_hook(NULL);
+    atomic_store(&other.end, true);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+}
+
 #define CASE(name) cmocka_unit_test_teardown(name, end)
 
 int main(void)
@@ -464,6 +509,7 @@ int main(void)
         CASE(test_wait_of_no_time_looks_and_returns),
         CASE(test_map_gives_memory_or_says_why_not),
         CASE(test_thread_takes_no_signals_but_faults),
+        CASE(test_hook_may_be_set_while_a_thread_makes_calls),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

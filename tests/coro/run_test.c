@@ -81,9 +81,9 @@ static void *run_without_descriptors(void *unused)
 {
     int result = 0;
     (void)unused;
-    evert__sys_hook = no_eventfd;
+    evert__sys_set_hook(no_eventfd);
     check_rc(evert_run(give, &result), -EMFILE);
-    evert__sys_hook = NULL;
+    evert__sys_set_hook(NULL);
     check_rc(evert_run(give, &result), 0);
     return NULL;
 }
@@ -109,9 +109,9 @@ static void *run_without_stack(void *unused)
     int result = 0;
     (void)unused;
     check_rc(evert_sleep(1), 0); /* its loop is there; its pool of stacks is empty */
-    evert__sys_hook = no_stack;
+    evert__sys_set_hook(no_stack);
     check_rc(evert_run(give, &result), -ENOMEM);
-    evert__sys_hook = NULL;
+    evert__sys_set_hook(NULL);
     check_rc(evert_run(give, &result), 0);
     return NULL;
 }

@@ -75,12 +75,12 @@ static bool follow_script(enum evert__sys_call call, const void *site, size_t *s
 static void start_script(void)
 {
     memset(&script, 0, sizeof(script));
-    evert__sys_hook = follow_script;
+    evert__sys_set_hook(follow_script);
 }
 
 static void stop_script(void)
 {
-    evert__sys_hook = NULL;
+    evert__sys_set_hook(NULL);
 }
 
 /* ---- How the guard is made; each in a child, where nothing is known yet ---- */

@@ -428,10 +428,10 @@ static void test_without_descriptors_for_a_loop_blocking_calls_fail(void **state
     pthread_t thread;
     (void)state;
     int before = open_descriptors();
-    evert__sys_hook = no_eventfd;
+    evert__sys_set_hook(no_eventfd);
     assert_int_equal(pthread_create(&thread, NULL, block_without_descriptors, NULL), 0);
     assert_int_equal(pthread_join(thread, NULL), 0);
-    evert__sys_hook = NULL;
+    evert__sys_set_hook(NULL);
     assert_int_equal(open_descriptors(), before);
 }
 

@@ -374,9 +374,9 @@ static void test_no_descriptors_for_a_loop_is_an_error(void **state)
             continue; /* may be made later, in a turn */
         failing = calls[i];
         limit_memory(1000);
-        evert__sys_hook = fail_one;
+        evert__sys_set_hook(fail_one);
         assert_int_equal(evert_loop_new(&other), -EMFILE);
-        evert__sys_hook = NULL;
+        evert__sys_set_hook(NULL);
         assert_null(other);
         assert_int_equal(memory.out, 0);
     }

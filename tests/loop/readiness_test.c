@@ -153,10 +153,10 @@ static int calls_to_empty(size_t size)
     char buffer[64];
     ssize_t count;
     receives = 0;
-    evert__sys_hook = count_receives;
+    evert__sys_set_hook(count_receives);
     while ((count = evert__source_take(&r.source, buffer, size)) > 0)
         r.size += (size_t)count;
-    evert__sys_hook = NULL;
+    evert__sys_set_hook(NULL);
     assert_int_equal(count, -EAGAIN);
     return receives;
 }
@@ -663,7 +663,7 @@ static void fail_with(enum evert__sys_call call, int count, int64_t error)
     failing = call;
     failures = count;
     failure = error;
-    evert__sys_hook = fail_calls;
+    evert__sys_set_hook(fail_calls);
 }
 
 /* F7, F8, F9, F10: each by its own code. */
@@ -867,7 +867,7 @@ static void test_short_sends_are_told_as_such(void **state)
     (void)state;
     open_pair(false);
     most = 3;
-    evert__sys_hook = shorten;
+    evert__sys_set_hook(shorten);
     ssize_t count = sent(start_send("abcdef", 6));
     assert_in_range(count, 1, 3);
     close_pair();
@@ -1205,7 +1205,7 @@ static void test_source_that_cannot_be_waited_for_is_an_error(void **state)
         receiver_take(&many[i]);
     }
     turns(20);
-    evert__sys_hook = NULL;
+    evert__sys_set_hook(NULL);
     evert_set_allocator(NULL);
     for (int i = 0; i < MANY; i++) {
         if (many[i].ended) {
@@ -1235,7 +1235,7 @@ static void test_send_that_cannot_be_waited_for_is_an_error(void **state)
     fail_with(EVERT__SYS_EPOLL_CTL, 1000000, -ENOMEM);
     if (strcmp(loop->backend->name, "poll") == 0) { /* has room for 16 without asking */
         evert_set_allocator(NULL);
-        evert__sys_hook = NULL;
+        evert__sys_set_hook(NULL);
         close_pair();
         return;
     }
@@ -1243,7 +1243,7 @@ static void test_send_that_cannot_be_waited_for_is_an_error(void **state)
         complete = start_send(data, sizeof(data));
     while (sent(complete) > 0);
     assert_int_equal(s.op.result, -ENOMEM);
-    evert__sys_hook = NULL;
+    evert__sys_set_hook(NULL);
     evert_set_allocator(NULL);
     close_pair();
 }

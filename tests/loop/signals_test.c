@@ -331,7 +331,7 @@ static void test_interrupted_wait_is_a_turn_in_which_nothing_came(void **state)
     int fired = 0;
     (void)state;
     waits_to_interrupt = 50;
-    evert__sys_hook = interrupt_waits;
+    evert__sys_set_hook(interrupt_waits);
     evert_time when = evert_after(EVERT_MILLISECOND);
     assert_int_equal(evert_loop_call_at(loop, NULL, when, count_up, &fired), 0);
     run_until(&fired, 1);

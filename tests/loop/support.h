@@ -43,7 +43,7 @@ static inline int loop_setup(void **state)
 static inline int loop_teardown(void **state)
 {
     (void)state;
-    evert__sys_hook = NULL;
+    evert__sys_set_hook(NULL);
     evert_set_allocator(NULL);
     evert_log_set_sink(NULL, NULL);
     evert_loop_free(loop);

@@ -68,7 +68,7 @@ static void test_call_from_another_thread_wakes_the_loop(void **state)
     evert_time asked_at = 0;
     (void)state;
     atomic_store(&waiting, 0);
-    evert__sys_hook = note_waiting;
+    evert__sys_set_hook(note_waiting);
     pthread_t thread = start(post_one, &asked_at);
     assert_int_equal(evert_loop_run(loop), 0);
     join(thread);
@@ -88,7 +88,7 @@ static void test_stop_from_another_thread_ends_the_run(void **state)
 {
     (void)state;
     atomic_store(&waiting, 0);
-    evert__sys_hook = note_waiting;
+    evert__sys_set_hook(note_waiting);
     pthread_t thread = start(stop_it, NULL);
     assert_int_equal(evert_loop_run(loop), 0);
     join(thread);

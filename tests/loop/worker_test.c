@@ -262,7 +262,7 @@ static void threads_fail(int count)
 {
     threads.fail = count;
     threads.asked = 0;
-    evert__sys_hook = count_threads;
+    evert__sys_set_hook(count_threads);
 }
 
 /* ---- Each case ---- */
@@ -790,7 +790,7 @@ static pid_t fork_child(void (*body)(void))
     pthread_mutex_unlock(&seen.lock);
     assert_true(child >= 0);
     if (child == 0) {
-        evert__sys_hook = NULL;
+        evert__sys_set_hook(NULL);
         alarm(60);
         body();
         _exit(0);
@@ -890,7 +890,7 @@ static void test_a_child_does_not_wait_for_a_lock_that_a_thread_held(void **stat
 {
     (void)state;
     make_pool(1, STAYS);
-    evert__sys_hook = wake_slowly;
+    evert__sys_set_hook(wake_slowly);
     inherited[0] = start_slow(0);
     inherited[1] = start(1);
     inherited[2] = start(2);
@@ -943,7 +943,7 @@ static void test_in_any_order_each_job_is_discarded_once_and_no_thread_is_left(v
         uint64_t seed = seed_new(), chance = seed;
         assert_int_equal(teardown(state), 0);
         assert_int_equal(setup(state), 0);
-        evert__sys_hook = NULL;
+        evert__sys_set_hook(NULL);
         assert_held(some_order(&chance), seed);
     }
 }

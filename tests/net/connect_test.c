@@ -265,7 +265,7 @@ static void test_an_interrupted_connect_goes_on(void **state)
     interrupted = &a;
     interrupted_address = (struct sockaddr *)&in;
     plan.asked = 0;
-    evert__sys_hook = interrupt_connect;
+    evert__sys_set_hook(interrupt_connect);
     check_rc(attempt_all(&a, address), 0);
     assert_int_equal(plan.asked, 1);
     check_joined(&a, listener);

@@ -22,7 +22,7 @@ static int look_teardown(void **state)
     (void)state;
     evert_loop_free(loop);
     loop = NULL;
-    evert__sys_hook = NULL;
+    evert__sys_set_hook(NULL);
     return 0;
 }
 

@@ -88,7 +88,7 @@ static inline void answer(enum evert__sys_call call, int64_t result, int times)
     plan.result = result;
     plan.times = times;
     plan.asked = 0;
-    evert__sys_hook = follow_plan;
+    evert__sys_set_hook(follow_plan);
 }
 
 /* ---- Folders for sockets ---- */

@@ -65,7 +65,7 @@ static void new_pair(void)
         set_size(s[i]->fd.number, SO_SNDBUF, 4 << 20); /* so that nothing has to wait for reads */
         set_size(s[i]->fd.number, SO_RCVBUF, 4 << 20);
     }
-    evert__sys_hook = draw(2) ? cut : NULL;
+    evert__sys_set_hook(draw(2) ? cut : NULL);
 }
 
 /* ---- The model ---- */

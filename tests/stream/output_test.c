@@ -193,7 +193,7 @@ static void lose_the_room(enum kind kind)
     filling.s = e.s;
     filling.total = total;
     filling.size = 0;
-    evert__sys_hook = fill_before_send;
+    evert__sys_set_hook(fill_before_send);
     while (got < total + filling.size) {
         size_t part = total + filling.size - got < 1000 ? total + filling.size - got : 1000;
         assert_true(got + part <= 20 * SIZE);

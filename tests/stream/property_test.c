@@ -948,7 +948,7 @@ static void new_pair(void)
         set_size(fds[i], SO_RCVBUF, narrow ? 8192 : 4 << 20);
         new_end(&world.ends[i], i, fds[i]);
     }
-    evert__sys_hook = chance(2) ? cut_short : NULL;
+    evert__sys_set_hook(chance(2) ? cut_short : NULL);
     world.calm = false;
     world.pairs++;
 }

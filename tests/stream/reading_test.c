@@ -499,7 +499,7 @@ static void test_short_reads_are_put_together(void **state)
         peer_say(e.peer, "a line in pieces\r\nrest");
         close(e.peer);
         wait_ended(e.s->fd.number); /* else, from TCP, a short count says that there is no more */
-        evert__sys_hook = one_byte_at_a_time;
+        evert__sys_set_hook(one_byte_at_a_time);
         check_rc(evert_read_line(e.s, &line), 0);
         check_bytes(line, "a line in pieces");
         check_rc(evert_read_exactly(e.s, &line, 9), EVERT_EINCOMPLETE);

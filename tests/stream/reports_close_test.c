@@ -314,9 +314,9 @@ static void check_no_spin(void)
     if (is_adverse())
         return; /* it does not sleep while it holds something back */
     waits = 0;
-    evert__sys_hook = count_waits;
+    evert__sys_set_hook(count_waits);
     check_rc(evert_sleep(3 * MS), 0);
-    evert__sys_hook = NULL;
+    evert__sys_set_hook(NULL);
     assert_in_range(waits, 1, 5);
 }
 

@@ -391,12 +391,12 @@ static inline void answer(enum evert__sys_call call, int64_t result, int times)
     plan.call = call;
     plan.result = result;
     plan.times = times;
-    evert__sys_hook = follow_plan;
+    evert__sys_set_hook(follow_plan);
 }
 
 static inline void answer_no_more(void)
 {
-    evert__sys_hook = NULL;
+    evert__sys_set_hook(NULL);
 }
 
 /* ---- Tests ---- */

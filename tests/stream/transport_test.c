@@ -915,7 +915,7 @@ static void test_what_had_arrived_is_heard_before_a_failed_write_is_told(void **
         turns(i / 2 % 4);
         plan.times = 1;
         plan.skip = kind == UNIX; /* a short count from TCP would say that there is no more */
-        evert__sys_hook = fail_a_send;
+        evert__sys_set_hook(fail_a_send);
         assert_int_equal(send(peer, data, UNREAD, MSG_NOSIGNAL), UNREAD);
         check_rc(evert_transport_puts(transport_of(&t), "x"), 0);
         check_lost(&t, -ECONNRESET);

@@ -148,7 +148,7 @@ static void test_short_and_interrupted_sends_are_put_together(void **state)
     char *data = make_pattern(5000), got[5000];
     (void)state;
     struct ends e = make_ends(TCP);
-    evert__sys_hook = short_and_interrupted;
+    evert__sys_set_hook(short_and_interrupted);
     check_rc(evert_write(e.s, data, 5000), 0);
     check_rc(evert_flush(e.s), 0);
     answer_no_more();
