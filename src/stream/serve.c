@@ -40,8 +40,11 @@ static int serve_one(void *arg)
     evert__connection_hold(s); /* the handler may close it */
     int rc = server->handler(s, server->arg);
     log_failure(server, self, rc);
-    if (!s->taken && s->server == server) /* else it is another's by now */
-        (void)evert_close(s);
+    if (!s->taken && s->server == server) { /* else it is another's by now */
+        int closed = evert_close(s);
+        if (rc >= 0 || rc == EVERT_EOF) /* of what it wrote, something was not sent */
+            log_failure(server, self, closed);
+    }
     evert__connection_release(s);
     return 0;
 }

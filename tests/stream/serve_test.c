@@ -204,6 +204,32 @@ static void test_an_end_and_a_success_are_not_logged(void **state)
     assert_int_equal(logged.count, 0);
 }
 
+static int say_bye(evert_stream *s, void *unused)
+{
+    (void)unused;
+    return evert_puts(s, "bye\r\n");
+}
+
+/* S6, S5: a handler that has returned cannot be told that its last words were lost. */
+static void test_last_words_that_cannot_be_sent_are_logged(void **state)
+{
+    struct server server;
+    char words[300];
+    (void)state;
+    start_logging();
+    start(&server, say_bye, NULL);
+    answer(EVERT__SYS_SEND, -ENOBUFS, 1);
+    int client = client_of(&server);
+    peer_hears_end(client);
+    answer_no_more();
+    wait_until(logged.count > 0);
+    close(client);
+    stop(&server);
+    stop_logging();
+    snprintf(words, sizeof(words), "greet on %s: No buffer space available\n", server.address);
+    assert_string_equal(logged.text, words);
+}
+
 /* S6 */
 static void test_a_handler_may_close_or_abort_its_stream(void **state)
 {
@@ -575,6 +601,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         everywhere(test_a_failure_is_logged_and_ends_its_connection_alone),
         everywhere(test_an_end_and_a_success_are_not_logged),
+        everywhere(test_last_words_that_cannot_be_sent_are_logged),
         everywhere(test_a_handler_may_close_or_abort_its_stream),
         cmocka_unit_test(test_a_handler_that_closes_twice_is_told),
         everywhere(test_a_peer_that_resets_kills_nobody),
