@@ -120,7 +120,7 @@ void evert__close_step(evert_stream *s)
             go_on_flushing(s);
             return;
         }
-        if (s->at_end || s->read_error < 0 || evert__sys_shutdown(s->fd.number, SHUT_WR) < 0) {
+        if (s->at_end || s->read_error < 0 || evert__end_our_side(s) < 0) {
             end(s);
             return;
         }

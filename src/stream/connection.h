@@ -234,6 +234,12 @@ void evert__output_break(evert_stream *stream, int error);
 
 void evert__output_drop(evert_stream *stream);
 
+/*
+ * Ends our side now. Of a connection that the peer has reset shutdown(2) says ENOTCONN, as if there
+ * had never been one; this says what a send would: -EPIPE.
+ */
+int evert__end_our_side(evert_stream *stream);
+
 /* Ends our side as soon as all is sent; nothing more is to be written. */
 void evert__output_end(evert_stream *stream);
 

@@ -4,6 +4,7 @@
  * that what was written in small pieces goes out in one call. One send at a time: two would be
  * mixed by a kernel that takes a part of each.
  */
+#include <errno.h>
 #include <string.h>
 
 #include "base/flat.h"
@@ -114,11 +115,17 @@ void evert__output_break(evert_stream *s, int error)
     evert__output_fail(s, error);
 }
 
+int evert__end_our_side(evert_stream *s)
+{
+    int rc = evert__sys_shutdown(s->fd.number, SHUT_WR);
+    return rc == -ENOTCONN ? -EPIPE : rc;
+}
+
 /* The end that was asked for while there was something to send. */
-static void end_our_side(evert_stream *s)
+static void end_at_last(evert_stream *s)
 {
     s->eof_due = false;
-    int rc = evert__sys_shutdown(s->fd.number, SHUT_WR);
+    int rc = evert__end_our_side(s);
     if (rc < 0)
         evert__output_fail(s, rc);
 }
@@ -128,7 +135,7 @@ void evert__output_end(evert_stream *s)
     s->eof_sent = s->eof_due = true;
     s->out.open = 0;
     if (s->out.queued == 0 && !s->sending)
-        end_our_side(s);
+        end_at_last(s);
 }
 
 static void sent(evert_stream *s, ssize_t result)
@@ -141,7 +148,7 @@ static void sent(evert_stream *s, ssize_t result)
     if (s->protocol != NULL)
         evert__transport_sent(s);
     if (s->eof_due && s->out.queued == 0)
-        end_our_side(s);
+        end_at_last(s);
     if (s->writer != NULL && s->out.queued <= s->writer_wants)
         evert__wake(s->writer, 0);
 }

@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* Writing: into the queue, or for a large write straight from the caller's memory. */
 #include <string.h>
-#include <sys/socket.h>
 
 #include "base/alloc.h"
 #include "base/flat.h"
 #include "base/format.h"
-#include "base/sys.h"
 #include "stream/connection.h"
 
 struct writing {
@@ -257,7 +255,7 @@ int evert_write_eof(evert_stream *s)
     if (rc == 0)
         rc = await_sent(s, self, 0);
     if (rc == 0)
-        rc = evert__sys_shutdown(s->fd.number, SHUT_WR);
+        rc = evert__end_our_side(s);
     if (rc < 0)
         return fail(s, rc);
     s->eof_sent = true;

@@ -412,6 +412,23 @@ static void test_after_write_eof_the_peer_has_all_and_its_reply_arrives(void **s
     }
 }
 
+/* S5: as a write does. It is told again where a read would wait, behind the bytes that arrived. */
+static void test_write_eof_after_a_reset_is_a_broken_pipe(void **state)
+{
+    struct ends e = make_ends(TCP);
+    evert_bytes bytes;
+    (void)state;
+    peer_say(e.peer, "last");
+    wait_until(has_events(e.s->fd.number, POLLIN));
+    peer_reset(e.peer);
+    wait_until(has_events(e.s->fd.number, POLLHUP));
+    check_rc(evert_write_eof(e.s), -EPIPE);
+    check_count(evert_read(e.s, &bytes, 9), 4);
+    check_bytes(bytes, "last");
+    check_count(evert_read(e.s, &bytes, 9), -EPIPE);
+    check_rc(evert_close(e.s), -EPIPE);
+}
+
 static void test_a_write_after_write_eof_fails(void **state)
 {
     (void)state;
@@ -465,6 +482,7 @@ int main(void)
         everywhere(test_a_writer_whose_client_resets_soon_fails),
         everywhere(test_a_reset_is_told_by_its_code),
         everywhere(test_after_write_eof_the_peer_has_all_and_its_reply_arrives),
+        everywhere(test_write_eof_after_a_reset_is_a_broken_pipe),
         everywhere(test_a_write_after_write_eof_fails),
         everywhere(test_after_the_peers_end_writing_goes_on),
     };
