@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Runs a scenario once, in a child process, with one thing going wrong, and judges how it ended: it
+ * has to end in time, with 0 or an error that has a name; every check of its own holds; no memory,
+ * descriptor, mapping or thread is left over; signals are as before; and it did not spin.
+ */
+#ifndef EVERT_TESTS_SWEEP_RUNNER_H
+#define EVERT_TESTS_SWEEP_RUNNER_H
+
+#include "plan.h"
+#include "scenario.h"
+
+/* What a run left behind: shared, so there is one, and each run begins it anew. */
+extern struct record *record;
+
+/* Whether it ended well; otherwise it says what was wrong, and how to repeat just this run. */
+bool run_once(const struct scenario *scenario, const struct plan *plan);
+
+/* Runs a scenario with nothing going wrong, which has to succeed. */
+bool run_well(const struct scenario *scenario, uint64_t seed);
+
+/* Once at the beginning. `program` is for the words that say how to repeat. */
+void runner_init(const char *program);
+
+/* If the command line is one that the runner printed: runs that alone, and ends the process. */
+void runner_repeat(int argc, char **argv);
+
+/* How often something is done, here: less under a sanitizer, which is several times slower. */
+unsigned runs_for_check(unsigned count);
+
+/* Whether all of it is to be run (EVERT_LONG). */
+bool is_long(void);
+
+#endif

@@ -1,0 +1,8 @@
+/* SPDX-License-Identifier: MIT */
+#include "scenarios.h"
+
+const struct scenario *const scenarios[] = {
+    &echo_scenario, &large_scenario, &reading_scenario, &abstract_scenario, &path_scenario,
+};
+
+const size_t scenario_count = sizeof(scenarios) / sizeof(scenarios[0]);

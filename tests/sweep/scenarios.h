@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/* What the files of scenarios include, and where each scenario stands. */
+#ifndef EVERT_TESTS_SWEEP_SCENARIOS_H
+#define EVERT_TESTS_SWEEP_SCENARIOS_H
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "scenario.h"
+
+/* streams.c */
+extern const struct scenario echo_scenario, large_scenario, reading_scenario, abstract_scenario,
+    path_scenario;
+
+#endif
