@@ -19,6 +19,9 @@
 #define PAUSE (50 * EVERT_MILLISECOND)
 #define BETWEEN_WORDS (10 * EVERT_SECOND)
 
+/* So many connections in a row that are gone: that is no chance any more, and waited out, too. */
+enum { GONE = 100 };
+
 static void may_take(struct evert__source *source)
 {
     struct evert_listener *l = EVERT__CONTAINER(source, struct evert_listener, source);
@@ -149,8 +152,13 @@ static void back_off(struct evert_listener *l, int error)
     evert__timer_set(l->loop, &l->again, evert_after(PAUSE));
 }
 
-/* What accept(2) says of a connection that is gone already, and not of the listener. */
-static bool is_of_the_connection(int error)
+enum trouble { OF_THE_CONNECTION, OF_THE_LISTENER, OF_THE_SYSTEM };
+
+/*
+ * Whom an error of accept(2) concerns. What the man page knows nothing of is taken for a shortage
+ * of the system's, which is waited out: that neither spins nor ends a listener that is whole.
+ */
+static enum trouble trouble_of(int error)
 {
     switch (error) {
     case -ECONNABORTED:
@@ -160,30 +168,37 @@ static bool is_of_the_connection(int error)
     case -EHOSTDOWN:
     case -ENONET:
     case -EHOSTUNREACH:
+    case -EOPNOTSUPP:
     case -ENETUNREACH:
+    case -ETIMEDOUT:
     case -EPERM: /* a firewall's word */
-        return true;
+        return OF_THE_CONNECTION;
+    case -EBADF:
+    case -EINVAL:
+    case -ENOTSOCK:
+    case EVERT_ECLOSED: /* a child's copy */
+        return OF_THE_LISTENER;
     default:
-        return false;
+        return OF_THE_SYSTEM;
     }
 }
 
 int evert__listener_take(struct evert_listener *l)
 {
-    ssize_t got;
+    ssize_t got = -EAGAIN;
     if (evert__timer_is_set(&l->again))
         return -EAGAIN;
-    do
+    for (int i = 0; i < GONE; i++) {
         got = evert__source_take(&l->source, NULL, 0);
-    while (got < 0 && is_of_the_connection((int)got));
-
-    if (got == -EMFILE || got == -ENFILE || got == -ENOBUFS || got == -ENOMEM || got == -ENOSPC) {
-        back_off(l, (int)got);
-        return -EAGAIN;
+        if (got >= 0)
+            l->paused = false;
+        if (got >= 0 || got == -EAGAIN || trouble_of((int)got) == OF_THE_LISTENER)
+            return (int)got;
+        if (trouble_of((int)got) == OF_THE_SYSTEM)
+            break;
     }
-    if (got >= 0)
-        l->paused = false;
-    return (int)got;
+    back_off(l, (int)got);
+    return -EAGAIN;
 }
 
 bool evert__listener_arm(struct evert_listener *l)

@@ -189,8 +189,8 @@ static void test_it_works_without_a_reserve(void **state)
 /* F2, F4: a connection that is gone already is no concern of the listener. */
 static void test_connections_that_are_gone_are_passed_over(void **state)
 {
-    static const int errors[] = {ECONNABORTED, EPROTO,       ENETDOWN, ENOPROTOOPT, EHOSTDOWN,
-                                 ENONET,       EHOSTUNREACH, EPERM,    ENETUNREACH, EINTR};
+    static const int errors[] = {ECONNABORTED, EPROTO, ENETDOWN,    ENOPROTOOPT, EHOSTDOWN, ENONET,
+                                 EHOSTUNREACH, EPERM,  ENETUNREACH, EOPNOTSUPP,  ETIMEDOUT, EINTR};
     struct evert_listener *l = open_at("tcp://127.0.0.1:0");
     (void)state;
     start_logging();
@@ -209,7 +209,7 @@ static void test_connections_that_are_gone_are_passed_over(void **state)
 
 static void test_what_says_that_the_listener_is_broken_is_told(void **state)
 {
-    static const int errors[] = {EINVAL, EBADF, ENOTSOCK, EOPNOTSUPP};
+    static const int errors[] = {EINVAL, EBADF, ENOTSOCK};
     struct evert_listener *l = open_at("tcp://127.0.0.1:0");
     int client = client_of(l);
     (void)state;
@@ -221,10 +221,34 @@ static void test_what_says_that_the_listener_is_broken_is_told(void **state)
     close_it(l);
 }
 
-/* F3, BR-015: short of memory it pauses, says so once, and takes the client when it is better. */
+/* T11, F2: where one after the other is gone, without an end, it pauses in between. */
+static void test_endlessly_many_that_are_gone_do_not_make_it_spin(void **state)
+{
+    struct evert_listener *l = open_at("tcp://127.0.0.1:0");
+    int client = client_of(l);
+    (void)state;
+    start_logging();
+    answer(EVERT__SYS_ACCEPT, -ECONNABORTED, 250);
+    evert_time before = evert__clock();
+    int got = take(l);
+    assert_true(got >= 0);
+    assert_int_equal(plan.asked, 251);
+    if (l->loop->adverse == NULL) { /* that one says in between that there are none for now */
+        assert_true(evert__clock() - before >= 2 * 50 * MS);
+        assert_int_equal(logged.count, 1);
+    }
+    close(got);
+    close(client);
+    close_it(l);
+}
+
+/*
+ * F3, T11, BR-015: short of memory, or of something that nobody has heard of, it pauses, says so
+ * once, and takes the client when it is better.
+ */
 static void test_short_of_memory_it_pauses_and_goes_on(void **state)
 {
-    static const int errors[] = {ENOBUFS, ENOMEM, ENOSPC};
+    static const int errors[] = {ENOBUFS, ENOMEM, ENOSPC, ENOSR, ESOCKTNOSUPPORT, EACCES};
     (void)state;
     for (size_t i = 0; i < COUNT_OF(errors); i++) {
         struct evert_listener *l = open_at("tcp://127.0.0.1:0");
@@ -525,6 +549,7 @@ int main(void)
         LOOP_CASE(test_it_works_without_a_reserve),
         LOOP_CASE(test_connections_that_are_gone_are_passed_over),
         LOOP_CASE(test_what_says_that_the_listener_is_broken_is_told),
+        LOOP_CASE(test_endlessly_many_that_are_gone_do_not_make_it_spin),
         LOOP_CASE(test_short_of_memory_it_pauses_and_goes_on),
         LOOP_CASE(test_out_of_descriptors_it_turns_one_away),
         LOOP_CASE(test_a_long_shortage_is_told_once),
