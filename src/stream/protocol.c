@@ -18,8 +18,11 @@ evert_protocol *evert_build_protocol(evert_factory *factory)
     const evert_protocol_ops *ops = factory->ops;
     size_t size = ops->size > sizeof(evert_protocol) ? ops->size : sizeof(evert_protocol);
     evert_protocol *protocol = evert__alloc_zero(size);
-    if (protocol == NULL)
+    if (protocol == NULL) {
+        /* Else nobody would know that the connection was not turned away on purpose. */
+        evert__log(EVERT_LOG_WARNING, "no memory for the protocol of a connection");
         return NULL;
+    }
     protocol->ops = ops;
     protocol->built = true;
     return protocol;

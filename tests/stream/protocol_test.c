@@ -1435,6 +1435,31 @@ static int reply_once(evert_protocol *protocol, evert_bytes data)
     return rc;
 }
 
+static evert_protocol *build_without_memory(evert_factory *factory)
+{
+    take_memory_away();
+    evert_protocol *protocol = evert_build_protocol(factory);
+    give_memory_back();
+    return protocol;
+}
+
+/* F45: who is turned away for want of memory is not taken for one who was not wanted. */
+static void test_no_memory_for_a_protocol_is_logged(void **state)
+{
+    static const evert_protocol_ops ops = {.size = 0};
+    evert_factory factory = {build_without_memory, &ops};
+    (void)state;
+    evert_listener *l = listen_with(&factory);
+    start_logging();
+    int client = plain_connect(evert_listener_address(l));
+    peer_hears_end(client);
+    stop_logging();
+    assert_int_equal(logged.count, 1);
+    check_words(logged.text, "no memory for the protocol of a connection");
+    close(client);
+    evert_listener_close(l);
+}
+
 /* F45, T11: a newcomer is served, or it sees an end; and the next one is served. */
 static void test_serving_without_memory_ends_the_connection_alone(void **state)
 {
@@ -1511,6 +1536,7 @@ int main(void)
         everywhere(test_a_loop_of_the_parent_is_closed_to_its_child),
         everywhere(test_connecting_without_memory_fails_and_leaks_nothing),
         everywhere(test_listening_without_memory_fails_and_leaks_nothing),
+        everywhere(test_no_memory_for_a_protocol_is_logged),
         everywhere(test_serving_without_memory_ends_the_connection_alone),
     };
     return run_table(tests);
