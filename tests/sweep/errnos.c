@@ -50,7 +50,7 @@ static const struct answers table[EVERT__SYS_COUNT] = {
                            {-EACCES, -EBUSY, -EIO, -ENOENT, -ENOMEM, -ENOTDIR, -EPERM, -EROFS}},
     [EVERT__SYS_EVENTFD] = {false, {-EMFILE, -ENFILE, -ENODEV, -ENOMEM}},
     [EVERT__SYS_EPOLL_CREATE] = {false, {-EMFILE, -ENFILE, -ENOMEM}},
-    [EVERT__SYS_EPOLL_CTL] = {false, {-EBADF, -EEXIST, -ENOENT, -ENOMEM, -ENOSPC, -EPERM}},
+    [EVERT__SYS_EPOLL_CTL] = {false, {-EEXIST, -ENOENT, -ENOMEM, -ENOSPC, -EPERM}},
     [EVERT__SYS_EPOLL_WAIT] = {false, {-EINTR}},
     [EVERT__SYS_POLL] = {false, {-EINTR, -ENOMEM}},
     [EVERT__SYS_MAP] = {false, {-EAGAIN, -EINVAL, -ENFILE, -ENOMEM, -EPERM}},

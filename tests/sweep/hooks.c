@@ -23,6 +23,8 @@ static uintptr_t bias;        /* where the program lies, against its file */
 static _Atomic int64_t begun; /* when the fault began, in milliseconds */
 static atomic_bool counts;    /* false in the child of a fork, which has no faults */
 
+enum { SKIPPED = 3 }; /* frames of a backtrace that are of this file */
+
 static int64_t milliseconds(void)
 {
     struct timespec now;
@@ -113,23 +115,34 @@ static bool at_call(enum evert__sys_call call, const void *address, size_t *size
 
 /* ---- Allocations ---- */
 
-/* Finds who asked, for the table of sites. */
-static void note_allocation(unsigned nth)
+/* Who asked. The first few frames are of this file. */
+static __attribute__((noinline)) uint64_t find_frames(uintptr_t ret[FRAMES])
 {
-    void *frames[FRAMES + 2];
-    bool is_new;
-    int count = backtrace(frames, FRAMES + 2);
+    void *frames[FRAMES + SKIPPED];
+    int count = backtrace(frames, FRAMES + SKIPPED);
     uint64_t key = 0xcbf29ce484222325U;
-    for (int i = 2; i < count; i++)
-        key = (key ^ ((uintptr_t)frames[i] - bias)) * 0x100000001b3U;
-    struct site *site = site_of(record->allocations, key | 1, &is_new);
+    memset(ret, 0, FRAMES * sizeof(ret[0]));
+    for (int i = SKIPPED; i < count; i++) {
+        ret[i - SKIPPED] = (uintptr_t)frames[i] - bias;
+        key = (key ^ ret[i - SKIPPED]) * 0x100000001b3U;
+    }
+    return key | 1;
+}
+
+static __attribute__((noinline)) void note_allocation(unsigned nth, bool fails)
+{
+    uintptr_t frames[FRAMES];
+    bool is_new;
+    uint64_t key = find_frames(frames);
+    struct site *site = site_of(record->allocations, key, &is_new);
+    if (fails && atomic_fetch_add(&record->failed, 1) == 0)
+        memcpy(record->failed_at.frames, frames, sizeof(frames));
     if (site == NULL)
         return; /* more sites than are counted */
     atomic_fetch_add(&site->reached, 1);
     if (!is_new)
         return;
-    for (int i = 2; i < count; i++)
-        site->frames[i - 2] = (uintptr_t)frames[i] - bias;
+    memcpy(site->frames, frames, sizeof(frames));
     atomic_store(&site->first, nth);
     atomic_store(&site->filled, true);
 }
@@ -140,11 +153,10 @@ static void *reallocate(void *memory, size_t size, void *unused)
     if (!atomic_load(&counts))
         return realloc(memory, size);
     unsigned nth = atomic_fetch_add(&record->allocated, 1) + 1;
-    note_allocation(nth);
-    if (plan->fault == FAULT_ALLOCATION && is_time(nth)) {
-        atomic_fetch_add(&record->failed, 1);
+    bool fails = plan->fault == FAULT_ALLOCATION && is_time(nth);
+    note_allocation(nth, fails);
+    if (fails)
         return NULL;
-    }
     void *got = realloc(memory, size);
     if (memory == NULL && got != NULL)
         atomic_fetch_add(&record->live, 1);

@@ -42,6 +42,7 @@ struct site {
 };
 
 struct record {
+    struct site failed_at; /* where the first allocation that failed was asked for */
     struct site calls[MOST_SITES], allocations[MOST_SITES];
     atomic_uint asked;         /* calls of any kind */
     atomic_uint allocated;     /* allocations asked for */

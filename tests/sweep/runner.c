@@ -221,6 +221,7 @@ static void explain(const struct scenario *scenario, const struct plan *plan, co
                     int output)
 {
     const char *back_end = getenv("EVERT_BACKEND");
+    char site[2000];
     printf("# %s: %s\n", scenario->name, words);
     if (plan->fault == FAULT_CALL) {
         print_site(plan);
@@ -230,7 +231,8 @@ static void explain(const struct scenario *scenario, const struct plan *plan, co
         else
             printf("#   no more than %zu bytes", plan->most);
     } else {
-        printf("#   without memory for the allocation");
+        site_words(&record->failed_at, true, site, sizeof(site));
+        printf("#   %s\n#   has no memory", site);
     }
     printf(", from number %u on %u times or %u ms, seed %" PRIu64 "; failed %u, came to %s\n",
            plan->nth, plan->times, plan->span, plan->seed, record->failed,

@@ -16,4 +16,8 @@
 extern const struct scenario echo_scenario, large_scenario, reading_scenario, abstract_scenario,
     path_scenario;
 
+/* callbacks.c, deferreds.c, faces.c, scopes.c */
+extern const struct scenario callbacks_scenario, producers_scenario, deferreds_scenario,
+    faces_scenario, scopes_scenario, crowd_scenario;
+
 #endif
