@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/format.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -303,6 +304,7 @@ struct room {
     size_t left;
 };
 
+/* Ends the formatting when the room is full: what follows may be gigabytes of blanks. */
 static int put_in_room(void *arg, const char *data, size_t size)
 {
     struct room *room = arg;
@@ -310,7 +312,7 @@ static int put_in_room(void *arg, const char *data, size_t size)
     memcpy(room->at, data, part);
     room->at += part;
     room->left -= part;
-    return 0;
+    return part == size ? 0 : -ENOSPC;
 }
 
 size_t evert__format_vstring(char *buffer, size_t size, const char *format, va_list arguments)

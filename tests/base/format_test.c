@@ -218,6 +218,18 @@ static void test_what_does_not_fit_is_cut(void **state)
     }
 }
 
+/* So a width of two gigabytes costs no time either. */
+static void test_what_comes_after_the_cut_is_not_formatted(void **state)
+{
+    const char *nowhere = (const char *)(uintptr_t)1; /* reading there ends the program */
+    char got[4];
+    (void)state;
+    assert_int_equal(evert__format_string(got, sizeof(got), "%s%s", "abcd", nowhere), 3);
+    assert_string_equal(got, "abc");
+    assert_int_equal(evert__format_string(got, sizeof(got), "%*d%s", INT_MAX, 7, nowhere), 3);
+    assert_string_equal(got, "   ");
+}
+
 struct sink {
     int calls, fails_at;
     char text[100];
@@ -406,6 +418,7 @@ int main(void)
         cmocka_unit_test(test_numbers_with_each_flag_and_length),
         cmocka_unit_test(test_numbers_at_random),
         cmocka_unit_test(test_what_does_not_fit_is_cut),
+        cmocka_unit_test(test_what_comes_after_the_cut_is_not_formatted),
         cmocka_unit_test(test_sink_gets_all_the_pieces),
         cmocka_unit_test(test_nothing_to_say_never_calls_the_sink),
         cmocka_unit_test(test_failing_sink_ends_it_with_its_code),
