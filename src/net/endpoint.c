@@ -63,10 +63,13 @@ static int parse_tcp(const char *text, struct evert__endpoint *ret)
         return EVERT_EADDRESS;
     if (size == 1 && *host == '*')
         size = 0;
+    int rc = parse_port(colon + 1, &ret->port);
+    if (rc < 0)
+        return rc;
     ret->kind = EVERT__ENDPOINT_TCP;
     memcpy(ret->host, host, size);
     ret->host[size] = '\0';
-    return parse_port(colon + 1, &ret->port);
+    return 0;
 }
 
 int evert__endpoint_parse(const char *text, struct evert__endpoint *ret)

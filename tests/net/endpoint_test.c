@@ -70,12 +70,16 @@ static void test_bad_addresses_are_refused(void **state)
         "unix://socket",
         "unix://./socket",
     };
+    struct evert__endpoint untouched;
     (void)state;
+    memset(&untouched, 'u', sizeof(untouched));
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
         struct evert__endpoint e;
+        memset(&e, 'u', sizeof(e));
         if (evert__endpoint_parse(rows[i], &e) != EVERT_EADDRESS)
             print_error("%s\n", rows[i]);
         check_rc(evert__endpoint_parse(rows[i], &e), EVERT_EADDRESS);
+        assert_memory_equal(&e, &untouched, sizeof(e));
     }
 }
 
