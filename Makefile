@@ -15,6 +15,7 @@ NINJA  := ninja
 #   asan       address and undefined-behaviour sanitizers, Evert's own checks on
 #   tsan       thread sanitizer, by clang (gcc's runs out of fibres), Evert's own checks on
 #   ucontext   the portable context switch, where release has the one in assembly
+#   fuzz       the fuzz targets alone, by clang, with the sanitizers of asan
 RELEASE  := --prefix=$(PREFIX) -Doptimization=2 -Ddebug=true
 STRICT   := -Dtests=true -Dwerror=true
 ASAN     := $(STRICT) -Doptimization=1 -Ddebug=true -Dchecks=on \
@@ -23,12 +24,19 @@ TSAN     := $(STRICT) -Doptimization=1 -Ddebug=true -Dchecks=on \
             -Db_sanitize=thread -Db_lundef=false -Dbench=false
 UCONTEXT := $(STRICT) -Doptimization=2 -Ddebug=true -Dswitch=ucontext -Dbench=false
 COVERAGE := -Dtests=true -Doptimization=0 -Ddebug=true -Db_coverage=true -Dbench=false
-FOLDERS  := build/release build/asan build/tsan build/ucontext
+FUZZ     := -Dwerror=true -Doptimization=1 -Ddebug=true -Db_sanitize=address,undefined \
+            -Db_lundef=false -Dfuzz=enabled -Dtests=false -Dexamples=false -Dbench=false
+FOLDERS  := build/release build/asan build/tsan build/ucontext build/fuzz
 
-# $(call setup,folder,options): configures a folder once; Ninja sees to it from then on.
-setup = @test -f $(1)/build.ninja || $(MESON) setup $(1) $(2)
+# How long `make fuzz` gives each of its targets, and which these are.
+FUZZ_SECONDS ?= 60
+FUZZ_TARGETS ?= $(notdir $(wildcard fuzz/seeds/*))
 
-.PHONY: build demo check check-long check-build coverage bench install clean format lint help
+# $(call setup,folder,options): configures a folder once; Ninja sees to it from then on. Folders
+# that need clang have it as the third word.
+setup = @test -f $(1)/build.ninja || $(if $(3),CC=$(3)) $(MESON) setup $(1) $(2)
+
+.PHONY: build demo check check-long check-build coverage fuzz bench install clean format lint help
 .DEFAULT_GOAL := build
 
 build:
@@ -53,8 +61,9 @@ check-build:
 	@test -f build/release/strict || \
 	    { $(MESON) configure build/release $(STRICT) && touch build/release/strict; }
 	$(call setup,build/asan,$(ASAN))
-	@test -f build/tsan/build.ninja || CC=clang $(MESON) setup build/tsan $(TSAN)
+	$(call setup,build/tsan,$(TSAN),clang)
 	$(call setup,build/ucontext,$(UCONTEXT))
+	$(call setup,build/fuzz,$(FUZZ),clang)
 	@for folder in $(FOLDERS); do $(NINJA) -C $$folder || exit 1; done
 
 # Which lines and branches the tests reach, with Evert's own checks off and on.
@@ -69,6 +78,14 @@ coverage:
 	done
 	@$(PYTHON) tests/tools/coverage.py $(COVERED)
 
+fuzz:
+	@tools/bootstrap check
+	$(call setup,build/fuzz,$(FUZZ),clang)
+	@$(NINJA) -C build/fuzz
+	@for target in $(FUZZ_TARGETS); do \
+	    $(PYTHON) fuzz/run.py --seconds $(FUZZ_SECONDS) \
+	        build/fuzz/fuzz/fuzz_$$target fuzz/seeds/$$target || exit 1; done
+
 bench: build
 	@tools/bootstrap bench
 	@$(PYTHON) bench/run.py build/release
@@ -79,7 +96,7 @@ install: build
 clean:
 	rm -rf build
 
-C_FILES = $(shell find src include tests examples bench -name '*.[ch]')
+C_FILES = $(shell find src include tests fuzz examples bench -name '*.[ch]')
 
 format:
 	@tools/bootstrap lint
@@ -90,7 +107,7 @@ lint: build
 	clang-format --dry-run -Werror $(C_FILES)
 	clang-tidy -p build/release --quiet --extra-arg=-Wno-unknown-warning-option \
 	    $(shell find src examples -name '*.c' ! -name switch_ucontext.c)
-	codespell src include tests examples bench tools *.md
+	codespell --skip fuzz/seeds src include tests fuzz examples bench tools *.md
 
 help:
 	@echo 'make            build the library and the examples in build/release'
@@ -98,6 +115,7 @@ help:
 	@echo 'make check      run the tests in each way of building'
 	@echo 'make check-long the same, with the tests that take their time'
 	@echo 'make coverage   say which lines and branches of the library the tests reach'
+	@echo 'make fuzz       look for inputs that break it; FUZZ_SECONDS ($(FUZZ_SECONDS)) a target'
 	@echo 'make bench      measure'
 	@echo 'make install    install under PREFIX ($(PREFIX)); DESTDIR is honoured'
 	@echo 'make format     lay out the C files by .clang-format'
