@@ -199,11 +199,12 @@ static int outcome(const struct evert__scope *scope, int rc, bool cut)
     return scope->cause == EVERT__CAUSE_DEADLINE ? -ETIMEDOUT : 0;
 }
 
+/* After the last has ended, and before this task runs again, others may spawn into the scope. */
 static void wait_for_children(struct evert__scope *scope)
 {
-    struct evert__waiter waiter = {0};
     struct evert__link *link;
-    if (scope->live > 0) {
+    while (scope->live > 0) {
+        struct evert__waiter waiter = {0};
         scope->leaver = &waiter;
         evert__wait(scope->owner, &waiter);
         scope->leaver = NULL;

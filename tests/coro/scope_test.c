@@ -474,6 +474,39 @@ static void test_a_task_may_spawn_into_the_scope_that_it_is_in(void **state)
     assert_int_equal(spawner.ran, 51);
 }
 
+struct late_spawner {
+    evert_scope *scope;
+    bool ended;
+};
+
+static int sleep_and_end(void *arg)
+{
+    int rc = evert_sleep(1 * MS);
+    ((struct late_spawner *)arg)->ended = true;
+    return rc;
+}
+
+static int spawn_late(void *arg)
+{
+    return evert_spawn(((struct late_spawner *)arg)->scope, sleep_and_end, arg);
+}
+
+/* Its last task has ended, but the one that leaves it has not run yet. */
+static void test_a_task_spawned_into_a_scope_that_is_about_to_be_left_is_waited_for(void **state)
+{
+    evert_scope outer, s;
+    struct late_spawner spawner = {&s, false};
+    int result = 0;
+    (void)state;
+    evert_scope_enter(&outer, EVERT_NEVER);
+    evert_scope_enter(&s, EVERT_NEVER);
+    check_rc(evert_spawn(&s, give, &result), 0);
+    check_rc(evert_spawn(&outer, spawn_late, &spawner), 0);
+    check_rc(evert_scope_leave(&s, 0), 0);
+    assert_true(spawner.ended);
+    check_rc(evert_scope_leave(&outer, 0), 0);
+}
+
 /* ---- Bad use ---- */
 
 static int spawn_into_left(void *unused)
@@ -601,6 +634,7 @@ int main(void)
         everywhere(test_keep_going_is_cancelled_like_any_scope),
         everywhere(test_spawned_into_a_cancelled_scope_a_task_still_runs),
         everywhere(test_a_task_may_spawn_into_the_scope_that_it_is_in),
+        everywhere(test_a_task_spawned_into_a_scope_that_is_about_to_be_left_is_waited_for),
         cmocka_unit_test(test_spawning_into_a_left_scope_is_misuse),
         cmocka_unit_test(test_leaving_twice_is_misuse),
         cmocka_unit_test(test_leaving_the_scope_of_another_task_is_misuse),
