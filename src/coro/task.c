@@ -60,16 +60,15 @@ static void ended(struct evert__task *task)
     if (task->joiner != NULL) {
         join = EVERT__CONTAINER(task->joiner, struct join, waiter);
         task->kept = false; /* the handle is used up, before the scope could be left and free it */
+        join->rc = result;
+        evert__wake(&join->waiter, 0); /* before a failure cancels it, if it is in the same scope */
     }
     bool kept = task->kept;
     evert__link_remove(&task->all);
     if (task->home != NULL)
         evert__scope_child_ended(task->home, task);
-    if (join != NULL) {
-        join->rc = task->result;
-        evert__description_move(&join->description, &task->description, task->result);
-        evert__wake(&join->waiter, 0);
-    }
+    if (join != NULL)
+        evert__description_move(&join->description, &task->description, result);
     if (!kept)
         evert__task_free(task);
     if (told != NULL)

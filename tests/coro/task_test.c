@@ -308,6 +308,21 @@ static void test_joining_a_failed_task_gives_its_error_and_the_scope_has_failed(
     check_rc(evert_scope_leave(&s, -ECANCELED), -EPIPE);
 }
 
+/* The end of the task came before the cancellation that follows from it (C5). */
+static void test_a_failed_task_is_joined_in_the_scope_that_it_cancels(void **state)
+{
+    int result = -EPIPE;
+    evert_scope s;
+    (void)state;
+    evert_scope_enter(&s, EVERT_NEVER);
+    evert_task *task = spawn_kept(&s, give, &result);
+    unsigned before = all_tasks()->stacks.count;
+    check_rc(evert_task_join(task), -EPIPE);
+    assert_int_equal(all_tasks()->stacks.count, before + 1);
+    check_rc(evert_yield(), -ECANCELED);
+    check_rc(evert_scope_leave(&s, -ECANCELED), -EPIPE);
+}
+
 static void test_a_cancelled_join_leaves_the_handle_as_it_was(void **state)
 {
     struct store store;
@@ -545,6 +560,7 @@ int main(void)
         everywhere(test_joining_gives_the_handle_up_and_the_stack_back),
         everywhere(test_a_task_that_is_not_joined_is_freed_at_leaving),
         everywhere(test_joining_a_failed_task_gives_its_error_and_the_scope_has_failed),
+        everywhere(test_a_failed_task_is_joined_in_the_scope_that_it_cancels),
         everywhere(test_a_cancelled_join_leaves_the_handle_as_it_was),
         everywhere(test_a_second_joiner_at_once_is_busy),
         everywhere(test_a_joiner_has_the_result_though_the_scope_was_left_meanwhile),
