@@ -1,0 +1,740 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Scopes by chance: random trees of tasks in scopes, which wait in every way there is, are
+ * cancelled from everywhere, have deadlines that move, fail, swallow and clean up, against a simple
+ * model of what the rules C3 to C8 say (model.h). Each wait and each leaving has to come to what
+ * the model says; nobody may be left waiting for what has come, or for nothing at all; no byte is
+ * lost; and at the end of each tree there is nothing left.
+ */
+#include "model_pairs.h"
+
+enum {
+    STEPS = 200000,
+    STEPS_OF_TREE = 800,
+    DEPTH = 5,    /* of scopes and coroutines in one task */
+    PATIENT = 24, /* turns without anything, until time jumps: more than the adverse ones need */
+};
+
+static bool m_may_be_done(const struct m_wait *wait)
+{
+    if (wait->kind == M_SLEEP)
+        return world.now >= wait->when;
+    if (wait->kind == M_READ || wait->kind == M_WRITE)
+        return end_may_be_done(wait);
+    return wait->kind == M_YIELD;
+}
+
+/* What it waits for has come, so that it must go on. */
+static bool must_go_on(const struct m_wait *wait)
+{
+    switch (wait->kind) {
+    case M_RUNS:
+        return false;
+    case M_LEAVE:
+        return wait->scope->live == 0;
+    case M_READ:
+    case M_WRITE:
+        return wait->cut || end_is_done(wait);
+    default:
+        return wait->cut || wait->done || m_may_be_done(wait);
+    }
+}
+
+/* ---- Cancelling and deadlines ---- */
+
+static void cancel_record(struct record *r)
+{
+    note(NULL, "cancels a scope of", member_of(r->says.owner)->number);
+    m_cancel(&r->says, M_CANCEL);
+    evert_scope_cancel(&r->scope);
+}
+
+static void cancel_task(struct handle *h)
+{
+    note(NULL, "cancels a task", 0);
+    if (h->says.task != NULL)
+        m_task_cancel(h->says.task);
+    evert_task_cancel(h->task);
+}
+
+static void deadline_came(void *arg)
+{
+    struct record *r = arg;
+    note(NULL, "deadline of a scope of", member_of(r->says.owner)->number);
+    m_cancel(&r->says, M_DEADLINE);
+}
+
+/* Called right before the library is told of it, so that the one timer stands before the other. */
+static void follow_deadline(struct record *r, evert_time deadline)
+{
+    evert_handle_cancel(&r->came);
+    if (deadline <= world.now)
+        m_cancel(&r->says, M_DEADLINE);
+    else
+        check_rc(evert_loop_call_at(world.loop, &r->came, deadline, deadline_came, r), 0);
+}
+
+static evert_time draw_deadline(void)
+{
+    switch (draw(8)) {
+    case 0:
+        return LONG_AGO;
+    case 1:
+        return world.now;
+    case 2:
+    case 3:
+        return evert_after(draw(3000000));
+    default:
+        return EVERT_NEVER;
+    }
+}
+
+static void move_deadline(struct record *r)
+{
+    evert_time deadline = draw_deadline();
+    note(NULL, "moves the deadline of a scope of", member_of(r->says.owner)->number);
+    follow_deadline(r, deadline);
+    evert_scope_set_deadline(&r->scope, deadline);
+}
+
+/* ---- Spawning ---- */
+
+static int act_some(struct member *m);
+static int live(struct member *m);
+
+static void drop_handle(struct handle *h)
+{
+    table_remove(&world.handles, &h->row);
+    evert__link_remove(&h->link);
+    free(h);
+}
+
+static struct member *new_member(struct record *home)
+{
+    struct member *m = calloc(1, sizeof(*m));
+    assert_non_null(m);
+    m_task_begin(&m->says, home != NULL ? &home->says : NULL);
+    m->number = ++world.numbers;
+    table_add(&world.members, &m->row);
+    return m;
+}
+
+/* A task. It always starts (C3), or the member would be left over. */
+static int run_member(void *arg)
+{
+    struct member *m = arg;
+    world.moves++;
+    world.tasks++;
+    note(m, "starts", 0);
+    int rc = chance(2) ? act_some(m) : live(m);
+    note(m, "ends with", rc);
+    struct m_handle *handle = m->says.handle;
+    m_task_end(&m->says, rc);
+    if (handle != NULL && handle->joiner != NULL)
+        drop_handle(EVERT__CONTAINER(handle, struct handle, says));
+    table_remove(&world.members, &m->row);
+    free(m);
+    world.moves++;
+    return rc;
+}
+
+static bool may_spawn(void)
+{
+    return !world.draining && world.members.count < world.most;
+}
+
+static void spawn_with_handle(struct record *r, struct member *m)
+{
+    struct handle *h = calloc(1, sizeof(*h));
+    evert_spawn_options options = evert_spawn_defaults();
+    assert_non_null(h);
+    options.ret_task = &h->task;
+    check_rc(evert_spawn_with(&r->scope, &options, run_member, m), 0);
+    h->says.task = &m->says;
+    m->says.handle = &h->says;
+    evert__list_append(&r->handles, &h->link);
+    table_add(&world.handles, &h->row);
+}
+
+static void spawn_into(struct record *r)
+{
+    evert_coro *coro;
+    if (!may_spawn())
+        return;
+    struct member *m = new_member(r);
+    note(m, "is spawned into a scope of", member_of(r->says.owner)->number);
+    if (world.handles.count < MOST && chance(3)) {
+        spawn_with_handle(r, m);
+    } else if (chance(4)) {
+        check_rc(evert_coro_new(&coro, run_member, m), 0);
+        check_rc(evert_spawn_coro(&r->scope, coro), 0);
+    } else {
+        check_rc(evert_spawn(&r->scope, run_member, m), 0);
+    }
+}
+
+/* ---- Deferreds ---- */
+
+/* A canceller is a callback in the middle of a cancellation: it may do much, but not wait. */
+static void cancelled(evert_deferred *deferred, void *arg)
+{
+    struct item *item = arg;
+    struct record *r = any_of(&world.records);
+    assert_true(item->says.canceller_due);
+    item->says.canceller_due = false;
+    if (item->freeing)
+        return;
+    if (chance(3)) {
+        item->says.late = false;
+        m_deferred_settle(&item->says, 0);
+        check_rc(evert_deferred_callback(deferred, item->value, NULL), 0);
+    } else if (chance(3) && r != NULL) {
+        cancel_record(r);
+    }
+}
+
+static struct item *new_item(void)
+{
+    struct item *item = calloc(1, sizeof(*item));
+    assert_non_null(item);
+    item->value = item;
+    return item;
+}
+
+static void add_item(struct record *r, struct item *item)
+{
+    evert__list_append(&r->items, &item->link);
+    table_add(&world.items, &item->row);
+}
+
+static void open_item(struct record *r)
+{
+    struct item *item = new_item();
+    check_rc(evert_deferred_new(&item->deferred), 0);
+    item->says.has_canceller = chance(2);
+    if (item->says.has_canceller)
+        evert_deferred_set_canceller(item->deferred, cancelled, item);
+    add_item(r, item);
+}
+
+/* The coroutine runs at once, up to its first wait. */
+static void open_item_of_coroutine(struct record *r)
+{
+    evert_coro *coro;
+    struct item *item = new_item();
+    struct member *m = new_member(NULL);
+    m->says.made = &item->says;
+    item->says.coroutine = &m->says;
+    item->value = m;
+    check_rc(evert_coro_new(&coro, run_member, m), 0);
+    check_rc(evert_deferred_from(&item->deferred, NULL, coro), 0);
+    add_item(r, item);
+}
+
+static void close_item(struct item *item)
+{
+    struct m_task *coroutine = item->says.coroutine;
+    assert_false(item->says.canceller_due);
+    table_remove(&world.items, &item->row);
+    evert__link_remove(&item->link);
+    item->freeing = true;
+    item->says.canceller_due = item->says.has_canceller && !item->says.fired;
+    if (coroutine != NULL) {
+        coroutine->made = NULL;
+        m_task_cancel(coroutine);
+    }
+    evert_deferred_free(item->deferred);
+    assert_false(item->says.canceller_due);
+    free(item);
+}
+
+static void fire_item(struct item *item)
+{
+    if (item->says.coroutine != NULL || item->value != item)
+        return;
+    bool was_fired = item->says.fired;
+    int error = chance(3) ? -EPROTO : 0;
+    int rc = m_deferred_may_fire(&item->says) ? 0 : EVERT_EALREADY;
+    if (!was_fired)
+        m_deferred_settle(&item->says, error);
+    check_rc(error < 0 ? evert_deferred_errback(item->deferred, error)
+                       : evert_deferred_callback(item->deferred, item, NULL),
+             rc);
+}
+
+static void cancel_item(struct item *item)
+{
+    m_deferred_cancel(&item->says);
+    evert_deferred_cancel(item->deferred);
+    assert_false(item->says.canceller_due);
+}
+
+/* One that belongs to a scope around the task, so that it stays. */
+static struct item *any_item(const struct member *m)
+{
+    for (struct record *r = where(m); r != NULL; r = around(r)) {
+        for (struct evert__link *l = r->items.next; l != &r->items; l = l->next) {
+            if (chance(2))
+                return EVERT__CONTAINER(l, struct item, link);
+        }
+    }
+    return NULL;
+}
+
+static int await_item(struct member *m)
+{
+    struct item *item = any_item(m);
+    if (item == NULL)
+        return 0;
+    begin_wait(m, (struct m_wait){.kind = M_AWAIT, .deferred = &item->says});
+    evert_result result = evert_await(item->deferred);
+    int rc = end_wait(m, result.error);
+    if (rc == 0)
+        assert_ptr_equal(result.value, item->value);
+    return rc == -ECANCELED ? rc : 0;
+}
+
+/* ---- What tasks do ---- */
+
+static int sleep_some(struct member *m)
+{
+    evert_time when = world.now + draw(400000);
+    if (chance(12))
+        when = EVERT_NEVER;
+    begin_wait(m, (struct m_wait){.kind = M_SLEEP, .when = when});
+    int rc = end_wait(m, evert_sleep_until(when));
+    assert_true(rc < 0 || world.now >= when);
+    return rc;
+}
+
+static int yield_some(struct member *m)
+{
+    begin_wait(m, (struct m_wait){.kind = M_YIELD});
+    return end_wait(m, chance(2) ? evert_yield() : evert_sleep(-(evert_time)draw(2)));
+}
+
+/* The handle of a task that has ended is used up by the call, of one that runs when it ends. */
+static int join(struct member *m)
+{
+    struct handle *h = any_of(&world.handles);
+    if (h == NULL)
+        return 0;
+    evert_task *task = h->task;
+    begin_wait(m, (struct m_wait){.kind = M_JOIN, .handle = &h->says});
+    if (m->says.wait.done && h->says.joiner == NULL)
+        drop_handle(h);
+    int rc = end_wait(m, evert_task_join(task));
+    return rc == -ECANCELED ? rc : 0;
+}
+
+static int awaited(void *arg)
+{
+    return act_some(arg);
+}
+
+/* A coroutine object is run in the middle of the task, or never. */
+static int use_coroutine(struct member *m)
+{
+    evert_coro *coro;
+    check_rc(evert_coro_new(&coro, awaited, m), 0);
+    if (m->depth < DEPTH && chance(4) == 0)
+        return evert_coro_await(coro);
+    evert_coro_free(coro);
+    return 0;
+}
+
+static int draw_failure(void)
+{
+    static const int failures[] = {-EPROTO, -EPIPE, -ENOENT, -ETIMEDOUT, -ECANCELED, EVERT_EOF};
+    return failures[draw(COUNT_OF(failures))];
+}
+
+/* What anybody may do, callbacks too. */
+static void meddle(void)
+{
+    struct record *r = any_of(&world.records);
+    struct handle *h = any_of(&world.handles);
+    struct item *item = any_of(&world.items);
+    switch (draw(7)) {
+    case 0:
+        if (r != NULL && chance(2))
+            cancel_record(r);
+        break;
+    case 1:
+        if (h != NULL)
+            cancel_task(h);
+        break;
+    case 2:
+        if (r != NULL && chance(3))
+            move_deadline(r);
+        break;
+    case 3:
+        if (item != NULL && chance(6))
+            cancel_item(item);
+        break;
+    case 4:
+    case 5:
+        if (item != NULL)
+            fire_item(item);
+        break;
+    default:
+        if (r != NULL)
+            spawn_into(r);
+    }
+}
+
+static void open_something(struct member *m)
+{
+    struct record *r = record_of(m->says.innermost);
+    if (r == NULL || world.items.count == MOST)
+        return;
+    switch (draw(4)) {
+    case 0:
+        open_pair(r);
+        break;
+    case 1:
+        if (may_spawn())
+            open_item_of_coroutine(r);
+        break;
+    default:
+        open_item(r);
+    }
+}
+
+/* One step. An error is one that the body comes to. */
+static int act(struct member *m)
+{
+    struct record *r = record_of(m->says.innermost);
+    world.steps++;
+    switch (draw(32)) {
+    case 0:
+        return chance(4) ? draw_failure() : 0;
+    case 1:
+    case 2:
+    case 3:
+        return yield_some(m);
+    case 4:
+    case 5:
+    case 6:
+        return sleep_some(m);
+    case 7:
+    case 8:
+    case 9:
+    case 10:
+        meddle();
+        return 0;
+    case 11:
+    case 12:
+        open_something(m);
+        return 0;
+    case 13:
+    case 14:
+    case 15:
+        return await_item(m);
+    case 16:
+    case 17:
+        return join(m);
+    case 18:
+        return use_coroutine(m);
+    case 19:
+        world.now += draw(50000); /* it takes its time */
+        return 0;
+    case 20:
+    case 21:
+    case 22:
+        if (r != NULL)
+            spawn_into(r);
+        return 0;
+    case 23:
+    case 24:
+    case 25:
+        return m->depth < DEPTH ? live(m) : 0;
+    default:
+        return use_pair(m);
+    }
+}
+
+/* A body: does a few things, until one fails; or swallows that. */
+static int act_some(struct member *m)
+{
+    int rc = 0;
+    m->depth++;
+    for (uint32_t i = draw(14); i > 0 && rc >= 0 && !world.draining; i--) {
+        rc = act(m);
+        if (rc < 0 && chance(4))
+            rc = 0;
+    }
+    m->depth--;
+    return rc >= 0 && chance(4) ? (int)draw(3) : rc;
+}
+
+/* ---- Scopes ---- */
+
+static void open_record(struct member *m, struct record *r)
+{
+    bool shield = chance(5);
+    evert_time deadline = shield ? evert_after(1 + draw(3000000)) : draw_deadline();
+    memset(&r->came, 0, sizeof(r->came));
+    evert__list_init(&r->pairs);
+    evert__list_init(&r->items);
+    evert__list_init(&r->handles);
+    m_enter(&r->says, &m->says, shield);
+    note(m, shield ? "shields" : "enters", m->depth);
+    follow_deadline(r, deadline);
+    if (shield)
+        evert_shield_enter(&r->scope, deadline);
+    else
+        evert_scope_enter(&r->scope, deadline);
+    r->says.keep_going = chance(5);
+    if (r->says.keep_going)
+        evert_scope_keep_going(&r->scope);
+    table_add(&world.records, &r->row);
+}
+
+static void check_failures(const struct record *r)
+{
+    assert_int_equal(r->says.live, 0);
+    assert_int_equal(evert_scope_failures(&r->scope), r->says.failures);
+    for (unsigned i = 0; i < r->says.failures + 1; i++) {
+        int rc = i < M_FAILURES_KEPT ? r->says.failed[i] : 0;
+        check_rc(evert_scope_failure(&r->scope, i), i < r->says.failures ? rc : 0);
+    }
+}
+
+static void count_leaving(int rc)
+{
+    world.leaves[rc >= 0 ? 0 : rc == -ECANCELED ? 1 : rc == -ETIMEDOUT ? 2 : 3]++;
+}
+
+/* What the scope's were can be used by nobody any more. */
+static void end_what_it_has(struct record *r)
+{
+    while (!evert__list_empty(&r->handles))
+        drop_handle(EVERT__CONTAINER(r->handles.next, struct handle, link));
+    while (!evert__list_empty(&r->items))
+        close_item(EVERT__CONTAINER(r->items.next, struct item, link));
+    while (!evert__list_empty(&r->pairs))
+        end_pair(EVERT__CONTAINER(r->pairs.next, struct pair, link));
+}
+
+static int close_record(struct member *m, struct record *r, int rc)
+{
+    note(m, "leaves with", rc);
+    m_leave_begin(&r->says, rc);
+    begin_wait(m, (struct m_wait){.kind = M_LEAVE, .scope = &r->says});
+    int result = evert_scope_leave(&r->scope, rc);
+    evert_handle_cancel(&r->came);
+    table_remove(&world.records, &r->row);
+    (void)m_wait_end(&m->says);
+    world.moves++;
+    note(m, "left with", result);
+    check_failures(r);
+    check_rc(result, m_leave_end(&r->says, rc));
+    count_leaving(result);
+    end_what_it_has(r);
+    return result;
+}
+
+/* Enters a scope, does something in it, cleans up after a failure, and leaves it. */
+static int live(struct member *m)
+{
+    struct record r;
+    open_record(m, &r);
+    int rc = act_some(m);
+    if (rc < 0 && chance(3))
+        (void)act_some(m);
+    return close_record(m, &r, rc);
+}
+
+/* ---- The ticker ---- */
+
+static void cancel_all(void)
+{
+    for (unsigned i = world.records.count; i > 0; i--)
+        cancel_record((struct record *)(void *)world.records.rows[i - 1]);
+}
+
+/* Somebody has to go on. If nobody does for long, though the kernel had its time, he is stuck. */
+static bool is_one_due(void)
+{
+    static const struct timespec moment = {0, 100000};
+    for (struct evert__link *l = m_tasks.next; l != &m_tasks; l = l->next) {
+        struct m_task *task = EVERT__CONTAINER(l, struct m_task, all);
+        if (!must_go_on(&task->wait))
+            continue;
+        if (world.idle > 8 * PATIENT)
+            nanosleep(&moment, NULL);
+        if (real_time() - world.idle_since > PATIENCE) {
+            print_error("task %d is stuck in a wait of kind %d\n", member_of(task)->number,
+                        (int)task->wait.kind);
+            fail();
+        }
+        return true;
+    }
+    return false;
+}
+
+/* Nothing goes on by itself: it gets later, or, where nothing waits for that, somebody meddles. */
+static void jump(void)
+{
+    evert_time next = evert__timers_next(world.loop);
+    if (world.idle < PATIENT || is_one_due())
+        return;
+    if (next != EVERT_NEVER) {
+        world.now = next > world.now ? next : world.now;
+        world.idle = 0;
+        return;
+    }
+    if (world.records.count == 0)
+        return; /* wait_for_the_rest() has an eye on what is left */
+    if (!world.draining) {
+        cancel_record(any_of(&world.records));
+        return;
+    }
+    assert_true(world.idle < 10 * PATIENT); /* all is cancelled, and still they wait */
+    cancel_all();
+}
+
+static void tick(void *unused)
+{
+    (void)unused;
+    check_rc(evert_loop_call_soon(world.loop, &world.ticker, tick, NULL), 0);
+    world.idle = world.moves == world.seen ? world.idle + 1 : 0;
+    if (world.idle <= 1)
+        world.idle_since = real_time();
+    world.seen = world.moves;
+    world.now += draw(20000);
+    if (!world.draining && world.steps >= world.limit) {
+        world.draining = true;
+        cancel_all();
+    } else if (!world.draining && chance(4)) {
+        meddle();
+    } else {
+        jump();
+    }
+}
+
+/* ---- Trees ---- */
+
+/* All that is on its way comes to its end, in a few virtual moments. */
+static void wait_for_the_rest(void)
+{
+    evert_time limit = real_time() + PATIENCE;
+    while (world.members.count > 1 || !evert__list_empty(&world.loop->farewells)) {
+        assert_true(real_time() < limit);
+        check_rc(evert_yield(), 0);
+    }
+}
+
+static int grow_tree(void *unused)
+{
+    struct member *root = new_member(NULL);
+    (void)unused;
+    world.loop = self()->loop;
+    root->root = self()->root;
+    memset(&world.ticker, 0, sizeof(world.ticker));
+    check_rc(evert_loop_call_soon(world.loop, &world.ticker, tick, NULL), 0);
+    while (!world.draining)
+        (void)live(root);
+    wait_for_the_rest();
+    evert_handle_cancel(&world.ticker);
+    m_task_end(&root->says, 0);
+    table_remove(&world.members, &root->row);
+    free(root);
+    assert_true(evert__list_empty(&m_tasks) && world.records.count == 0);
+    assert_true(world.handles.count == 0 && world.items.count == 0);
+    return 0;
+}
+
+static int grow_in_blocking_mode(void)
+{
+    int rc = grow_tree(NULL);
+    check_no_tasks(world.loop);
+    evert_loop_free(world.loop);
+    return rc;
+}
+
+/* One tree, with a loop of its own, which leaves nothing behind. */
+static void run_tree(bool blocking)
+{
+    char seed[24];
+    int descriptors = open_descriptors();
+    long memory = allocations;
+    world.random = world.seed;
+    world.most = 4U << draw(SANITIZED ? 5 : 7);
+    world.limit = world.steps + STEPS_OF_TREE;
+    world.draining = false;
+    world.idle = 0;
+    snprintf(seed, sizeof(seed), "%" PRIu64, world.seed);
+    setenv("EVERT_SEED", seed, 1); /* the adverse back end takes its own from there */
+    check_rc(blocking ? grow_in_blocking_mode() : in_task(grow_tree, NULL), 0);
+    assert_int_equal(open_descriptors(), descriptors);
+    assert_int_equal(allocations, memory);
+    world.trees++;
+    world.seed++;
+}
+
+static long steps_to_make(void)
+{
+    if (getenv("EVERT_LONG") != NULL)
+        return 20L * STEPS;
+#ifdef EVERT__TSAN
+    return STEPS / 10;
+#endif
+    return SANITIZED ? STEPS / 4 : STEPS;
+}
+
+static void run_trees(bool blocking, long steps)
+{
+    world.steps = world.trees = 0;
+    while (world.steps < steps)
+        run_tree(blocking);
+    print_message("%ld steps in %d trees: %ld tasks; %ld waits, %ld of them cancelled; scopes left "
+                  "with a result %ld times, cancelled %ld, timed out %ld, failed %ld; %ld pairs of "
+                  "streams, %ld bytes\n",
+                  world.steps, world.trees, world.tasks, world.waits, world.cuts, world.leaves[0],
+                  world.leaves[1], world.leaves[2], world.leaves[3], world.pairs, world.bytes);
+    for (int i = 0; i < 4; i++)
+        assert_true(world.leaves[i] > steps / 1000);
+}
+
+/* C3 to C8, D16, D17, S3, S5 */
+static void test_trees_of_tasks_behave_as_the_rules_say(void **state)
+{
+    (void)state;
+    run_trees(false, steps_to_make() * 3 / 4);
+}
+
+static void test_trees_below_blocking_code_behave_as_the_rules_say(void **state)
+{
+    (void)state;
+    run_trees(true, steps_to_make() / 4);
+}
+
+static void set_up(void)
+{
+    const char *given = getenv("EVERT_SEED");
+    world.seed = given != NULL ? strtoull(given, NULL, 0) : 1;
+    world.now = 1000 * EVERT_SECOND;
+    world.lines[0][0] = '\0';
+    evert__list_init(&m_tasks);
+    make_pattern_of_pairs();
+    signal(SIGABRT, tell_where);
+    signal(SIGALRM, tell_where);
+    alarm(getenv("EVERT_LONG") != NULL ? 3000 : 100);
+    evert_set_allocator(&counting);
+    evert__sys_hook = answer_clock;
+    evert_log_set_sink(keep_last, NULL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_trees_of_tasks_behave_as_the_rules_say),
+        cmocka_unit_test(test_trees_below_blocking_code_behave_as_the_rules_say),
+    };
+    set_up();
+    print_message("seed %" PRIu64 ", %ld steps\n", world.seed, steps_to_make());
+    fflush(stdout);
+    return run_table(tests);
+}
