@@ -10,7 +10,7 @@
 
 enum {
     STEPS = 200000,
-    STEPS_OF_TREE = 800,
+    STEPS_OF_TREE = 1000,
     DEPTH = 5,    /* of scopes and coroutines in one task */
     PATIENT = 24, /* turns without anything, until time jumps: more than the adverse ones need */
 };
@@ -44,14 +44,14 @@ static bool must_go_on(const struct m_wait *wait)
 
 static void cancel_record(struct record *r)
 {
-    note(NULL, "cancels a scope of", member_of(r->says.owner)->number);
+    did(NULL, "cancels a scope of", member_of(r->says.owner)->number);
     m_cancel(&r->says, M_CANCEL);
     evert_scope_cancel(&r->scope);
 }
 
 static void cancel_task(struct handle *h)
 {
-    note(NULL, "cancels a task", 0);
+    did(NULL, "cancels a task", 0);
     if (h->says.task != NULL)
         m_task_cancel(h->says.task);
     evert_task_cancel(h->task);
@@ -76,13 +76,15 @@ static void follow_deadline(struct record *r, evert_time deadline)
 
 static evert_time draw_deadline(void)
 {
-    switch (draw(8)) {
+    switch (draw(16)) {
     case 0:
         return LONG_AGO;
     case 1:
         return world.now;
     case 2:
     case 3:
+    case 4:
+    case 5:
         return evert_after(draw(3000000));
     default:
         return EVERT_NEVER;
@@ -92,7 +94,7 @@ static evert_time draw_deadline(void)
 static void move_deadline(struct record *r)
 {
     evert_time deadline = draw_deadline();
-    note(NULL, "moves the deadline of a scope of", member_of(r->says.owner)->number);
+    did(NULL, "moves the deadline of a scope of", member_of(r->says.owner)->number);
     follow_deadline(r, deadline);
     evert_scope_set_deadline(&r->scope, deadline);
 }
@@ -162,7 +164,7 @@ static void spawn_into(struct record *r)
     if (!may_spawn())
         return;
     struct member *m = new_member(r);
-    note(m, "is spawned into a scope of", member_of(r->says.owner)->number);
+    did(m, "is spawned into a scope of", member_of(r->says.owner)->number);
     if (world.handles.count < MOST && chance(3)) {
         spawn_with_handle(r, m);
     } else if (chance(4)) {
@@ -252,6 +254,7 @@ static void fire_item(struct item *item)
 {
     if (item->says.coroutine != NULL || item->value != item)
         return;
+    did(NULL, "fires a Deferred", item->says.fired);
     bool was_fired = item->says.fired;
     int error = chance(3) ? -EPROTO : 0;
     int rc = m_deferred_may_fire(&item->says) ? 0 : EVERT_EALREADY;
@@ -264,6 +267,7 @@ static void fire_item(struct item *item)
 
 static void cancel_item(struct item *item)
 {
+    did(NULL, "cancels a Deferred", item->says.fired);
     m_deferred_cancel(&item->says);
     evert_deferred_cancel(item->deferred);
     assert_false(item->says.canceller_due);
@@ -388,70 +392,45 @@ static void open_something(struct member *m)
     struct record *r = record_of(m->says.innermost);
     if (r == NULL || world.items.count == MOST)
         return;
-    switch (draw(4)) {
-    case 0:
+    did(m, "opens something", m->depth);
+    if (chance(2))
         open_pair(r);
-        break;
-    case 1:
-        if (may_spawn())
-            open_item_of_coroutine(r);
-        break;
-    default:
+    else if (chance(3) && may_spawn())
+        open_item_of_coroutine(r);
+    else
         open_item(r);
-    }
 }
 
-/* One step. An error is one that the body comes to. */
+/* An error is one that the body comes to. */
 static int act(struct member *m)
 {
     struct record *r = record_of(m->says.innermost);
-    world.steps++;
-    switch (draw(32)) {
-    case 0:
-        return chance(4) ? draw_failure() : 0;
-    case 1:
-    case 2:
-    case 3:
-        return yield_some(m);
-    case 4:
-    case 5:
-    case 6:
-        return sleep_some(m);
-    case 7:
-    case 8:
-    case 9:
-    case 10:
-        meddle();
-        return 0;
-    case 11:
-    case 12:
-        open_something(m);
-        return 0;
-    case 13:
-    case 14:
-    case 15:
-        return await_item(m);
-    case 16:
-    case 17:
-        return join(m);
-    case 18:
-        return use_coroutine(m);
-    case 19:
+    uint32_t what = draw(100);
+    if (what < 1)
+        return draw_failure();
+    if (what < 3)
         world.now += draw(50000); /* it takes its time */
-        return 0;
-    case 20:
-    case 21:
-    case 22:
-        if (r != NULL)
-            spawn_into(r);
-        return 0;
-    case 23:
-    case 24:
-    case 25:
+    else if (what < 13)
+        meddle();
+    else if (what < 17)
+        open_something(m);
+    else if (what < 30 && r != NULL)
+        spawn_into(r);
+    else if (what < 37)
+        return yield_some(m);
+    else if (what < 44)
+        return sleep_some(m);
+    else if (what < 51)
+        return await_item(m);
+    else if (what < 57)
+        return join(m);
+    else if (what < 60)
+        return use_coroutine(m);
+    else if (what < 70)
         return m->depth < DEPTH ? live(m) : 0;
-    default:
+    else
         return use_pair(m);
-    }
+    return 0;
 }
 
 /* A body: does a few things, until one fails; or swallows that. */
@@ -479,7 +458,7 @@ static void open_record(struct member *m, struct record *r)
     evert__list_init(&r->items);
     evert__list_init(&r->handles);
     m_enter(&r->says, &m->says, shield);
-    note(m, shield ? "shields" : "enters", m->depth);
+    did(m, shield ? "shields" : "enters", m->depth);
     follow_deadline(r, deadline);
     if (shield)
         evert_shield_enter(&r->scope, deadline);
@@ -519,7 +498,7 @@ static void end_what_it_has(struct record *r)
 
 static int close_record(struct member *m, struct record *r, int rc)
 {
-    note(m, "leaves with", rc);
+    did(m, "leaves with", rc);
     m_leave_begin(&r->says, rc);
     begin_wait(m, (struct m_wait){.kind = M_LEAVE, .scope = &r->says});
     int result = evert_scope_leave(&r->scope, rc);
@@ -540,6 +519,8 @@ static int live(struct member *m)
 {
     struct record r;
     open_record(m, &r);
+    if (chance(3))
+        open_something(m);
     int rc = act_some(m);
     if (rc < 0 && chance(3))
         (void)act_some(m);
@@ -554,24 +535,34 @@ static void cancel_all(void)
         cancel_record((struct record *)(void *)world.records.rows[i - 1]);
 }
 
-/* Somebody has to go on. If nobody does for long, though the kernel had its time, he is stuck. */
+/* A task that has to go on, or NULL. */
+static struct m_task *who_is_due(void)
+{
+    for (struct evert__link *l = m_tasks.next; l != &m_tasks; l = l->next) {
+        struct m_task *task = EVERT__CONTAINER(l, struct m_task, all);
+        if (must_go_on(&task->wait))
+            return task;
+    }
+    return NULL;
+}
+
+/* Whether one has to go on. If he does not for long, though the kernel had its time, he is stuck.
+ */
 static bool is_one_due(void)
 {
     static const struct timespec moment = {0, 100000};
-    for (struct evert__link *l = m_tasks.next; l != &m_tasks; l = l->next) {
-        struct m_task *task = EVERT__CONTAINER(l, struct m_task, all);
-        if (!must_go_on(&task->wait))
-            continue;
-        if (world.idle > 8 * PATIENT)
-            nanosleep(&moment, NULL);
-        if (real_time() - world.idle_since > PATIENCE) {
-            print_error("task %d is stuck in a wait of kind %d\n", member_of(task)->number,
-                        (int)task->wait.kind);
-            fail();
-        }
-        return true;
+    struct m_task *task = who_is_due();
+    if (task == NULL && world.sure == 0)
+        return false;
+    if (world.idle > 8 * PATIENT)
+        nanosleep(&moment, NULL);
+    if (real_time() - world.idle_since > PATIENCE) {
+        print_error("task %d is stuck in a wait of kind %d\n",
+                    task != NULL ? member_of(task)->number : 0,
+                    task != NULL ? (int)task->wait.kind : 0);
+        fail();
     }
-    return false;
+    return true;
 }
 
 /* Nothing goes on by itself: it gets later, or, where nothing waits for that, somebody meddles. */
@@ -607,7 +598,7 @@ static void tick(void *unused)
     if (!world.draining && world.steps >= world.limit) {
         world.draining = true;
         cancel_all();
-    } else if (!world.draining && chance(4)) {
+    } else if (!world.draining && chance(8)) {
         meddle();
     } else {
         jump();
@@ -676,12 +667,7 @@ static void run_tree(bool blocking)
 
 static long steps_to_make(void)
 {
-    if (getenv("EVERT_LONG") != NULL)
-        return 20L * STEPS;
-#ifdef EVERT__TSAN
-    return STEPS / 10;
-#endif
-    return SANITIZED ? STEPS / 4 : STEPS;
+    return getenv("EVERT_LONG") != NULL ? 20L * STEPS : STEPS;
 }
 
 static void run_trees(bool blocking, long steps)

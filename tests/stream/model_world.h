@@ -77,10 +77,11 @@ static struct {
     long seen;  /* moves, by the ticker */
     int idle;   /* turns without any, and since when, in real time */
     evert_time idle_since;
+    int sure; /* waits, apart from the model, for what must come */
     bool draining;
     int trees, numbers;
     long tasks, waits, cuts, leaves[4], pairs, bytes;
-    char lines[LINES][64]; /* the last that happened */
+    char lines[LINES][96]; /* the last that happened */
     unsigned line;
     char said[400]; /* the last in the log */
 } world;
@@ -143,6 +144,13 @@ static void note(const struct member *m, const char *what, long result)
 {
     snprintf(world.lines[world.line++ % LINES], sizeof(world.lines[0]), "%ld: %d %s %ld",
              world.steps, m != NULL ? m->number : 0, what, result);
+}
+
+/* A step of the world. */
+static void did(const struct member *m, const char *what, long which)
+{
+    world.steps++;
+    note(m, what, which);
 }
 
 static void keep_last(evert_log_level level, const char *message, void *arg)
@@ -216,7 +224,7 @@ static void begin_wait(struct member *m, struct m_wait wait)
                                         "awaits", "reads",  "writes", "waits for its tasks"};
     m->moves = ++world.moves;
     m_wait_begin(&m->says, wait);
-    note(m, kinds[wait.kind], m->says.wait.begun_cut);
+    did(m, kinds[wait.kind], m->says.wait.begun_cut);
 }
 
 /* C3: it persists, whatever is asked. */
