@@ -6,7 +6,6 @@
  */
 #include "coro/overflow.h"
 
-#include <pthread.h>
 #include <stdint.h>
 #include <sys/auxv.h>
 
@@ -23,7 +22,6 @@ enum { SIGNALS = 2, HANDLER_NEEDS = 16 * 1024 };
 
 static const int numbers[SIGNALS] = {SIGSEGV, SIGBUS};
 static struct sigaction before[SIGNALS];
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static unsigned users;
 
 static void explain(const struct evert__task *task)
@@ -88,10 +86,10 @@ void evert__overflow_watch(struct evert__overflow *overflow)
         stack = (stack_t){.ss_sp = overflow->stack, .ss_size = size};
         (void)evert__sys_sigaltstack(&stack, NULL);
     }
-    pthread_mutex_lock(&lock);
+    evert__process_lock();
     if (users++ == 0)
         install();
-    pthread_mutex_unlock(&lock);
+    evert__process_unlock();
     overflow->counted = true;
 }
 
@@ -100,10 +98,10 @@ void evert__overflow_unwatch(struct evert__overflow *overflow)
     const stack_t none = {.ss_flags = SS_DISABLE};
     if (!overflow->counted)
         return; /* there was no memory for the stack either */
-    pthread_mutex_lock(&lock);
+    evert__process_lock();
     if (--users == 0)
         uninstall();
-    pthread_mutex_unlock(&lock);
+    evert__process_unlock();
     if (overflow->stack != NULL) {
         (void)evert__sys_sigaltstack(&none, NULL);
         evert__free(overflow->stack);

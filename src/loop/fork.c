@@ -4,6 +4,9 @@
  * (MADV_WIPEONFORK, madvise(2)), which catches what pthread_atfork(3) does not, a bare clone(2). A
  * loop remembers the number that stood there when it was made; where another stands, it is some
  * parent's loop.
+ *
+ * What the loops of all threads share is guarded by one lock. It is taken over a fork, so that the
+ * child, in which the other threads are not there to let go of it, finds it free.
  */
 #include <pthread.h>
 #include <stdatomic.h>
@@ -17,10 +20,25 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static _Atomic uint64_t *page; /* 0 in a child until it makes a loop of its own */
 static uint64_t births;
 
+void evert__process_lock(void)
+{
+    pthread_mutex_lock(&lock);
+}
+
+void evert__process_unlock(void)
+{
+    pthread_mutex_unlock(&lock);
+}
+
+__attribute__((constructor)) static void hold_lock_over_forks(void)
+{
+    (void)pthread_atfork(evert__process_lock, evert__process_unlock, evert__process_unlock);
+}
+
 int evert__fork_guard(uint64_t *ret_birth)
 {
     int error = 0;
-    pthread_mutex_lock(&lock);
+    evert__process_lock();
     if (page == NULL) {
         size_t size = (size_t)sysconf(_SC_PAGESIZE);
         page = evert__sys_map(size, &error);
@@ -32,7 +50,7 @@ int evert__fork_guard(uint64_t *ret_birth)
             atomic_store(page, ++births);
         *ret_birth = atomic_load(page);
     }
-    pthread_mutex_unlock(&lock);
+    evert__process_unlock();
     return error;
 }
 

@@ -96,6 +96,10 @@ int evert__loop_or_here(evert_loop **loop);
 bool evert__loop_forked(const evert_loop *loop);
 int evert__fork_guard(uint64_t *ret_birth);
 
+/* Guards what the loops of all threads share. A fork waits for it, so a child finds it free. */
+void evert__process_lock(void);
+void evert__process_unlock(void);
+
 /* Puts something on the ready queue, unless it is there. */
 void evert__ready_push(evert_loop *loop, struct evert__ready *ready);
 

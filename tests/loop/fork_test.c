@@ -2,6 +2,8 @@
 /* P9, BR-048: a child's loop is unusable, a new one works, and the parent's is not disturbed. */
 #include "support.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 
 static pid_t fork_child(void (*body)(void))
@@ -355,6 +357,40 @@ static void test_parent_serves_on_whatever_its_child_does(void **state)
     turn(0);
 }
 
+/* ---- A fork while another thread has the process's lock ---- */
+
+static atomic_bool over;
+
+static void *make_loops(void *unused)
+{
+    (void)unused;
+    while (!atomic_load(&over)) {
+        evert__process_lock(); /* as making a loop does, only that it would seldom be met there */
+        evert__process_unlock();
+    }
+    return NULL;
+}
+
+static void a_new_loop_can_be_made(void)
+{
+    evert_loop *fresh;
+    alarm(5);
+    MUST(evert_loop_new(&fresh) == 0);
+    evert_loop_free(fresh);
+}
+
+static void test_a_fork_finds_no_lock_of_another_thread_taken(void **state)
+{
+    pthread_t maker;
+    (void)state;
+    atomic_store(&over, false);
+    assert_int_equal(pthread_create(&maker, NULL, make_loops, NULL), 0);
+    for (int i = 0; i < 200; i++)
+        assert_int_equal(exit_of(fork_child(a_new_loop_can_be_made)), 0);
+    atomic_store(&over, true);
+    pthread_join(maker, NULL);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -370,6 +406,7 @@ int main(void)
         LOOP_CASE(test_childs_copies_bring_no_events_to_the_parent),
         LOOP_CASE(test_signals_watched_in_the_child_are_not_told_to_the_parent),
         LOOP_CASE(test_parent_serves_on_whatever_its_child_does),
+        LOOP_CASE(test_a_fork_finds_no_lock_of_another_thread_taken),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
