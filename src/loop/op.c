@@ -43,6 +43,12 @@ void evert__fd_close(struct evert__fd *fd, void (*closed)(struct evert__fd *fd))
         evert__list_append(&loop->closed, &fd->link);
 }
 
+void evert__fd_end_by_reset(const struct evert__fd *fd)
+{
+    static const struct linger at_once = {.l_onoff = 1, .l_linger = 0};
+    (void)evert__sys_setsockopt(fd->number, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+}
+
 bool evert__op_start(struct evert__op *op)
 {
     return op->fd->loop->backend->start(op);

@@ -114,6 +114,9 @@ void evert__fd_init(struct evert__fd *fd, evert_loop *loop, int number);
  */
 void evert__fd_close(struct evert__fd *fd, void (*closed)(struct evert__fd *fd));
 
+/* Has the close of a socket end its connection by a reset, what is unsent dropped. */
+void evert__fd_end_by_reset(const struct evert__fd *fd);
+
 /* Starts an op. True: it is complete, the result is there. False: `done` will tell. */
 bool evert__op_start(struct evert__op *op);
 

@@ -65,6 +65,28 @@ static void note_failure(struct evert__connector *c, int error)
     c->result = error;
 }
 
+static uint16_t port_of(const struct sockaddr_storage *address)
+{
+    return address->ss_family == AF_INET6 ? ((const struct sockaddr_in6 *)address)->sin6_port
+                                          : ((const struct sockaddr_in *)address)->sin_port;
+}
+
+/*
+ * Whether a TCP socket is connected to itself. That happens where nobody listens on a port of this
+ * machine from which the kernel chooses those of clients: it may choose that very one, and then the
+ * socket meets its own SYN as a simultaneous open (RFC 9293, section 3.5).
+ */
+static bool is_its_own_peer(int number, const struct sockaddr_storage *asked)
+{
+    struct sockaddr_storage own = {0}, peer = {0};
+    socklen_t own_size = sizeof(own), peer_size = sizeof(peer);
+    if (evert__sys_getsockname(number, (struct sockaddr *)&own, &own_size) < 0 ||
+        port_of(&own) != port_of(asked))
+        return false;
+    return evert__sys_getpeername(number, (struct sockaddr *)&peer, &peer_size) == 0 &&
+           own_size == peer_size && memcmp(&own, &peer, own_size) == 0;
+}
+
 static void attempt_closed(struct evert__fd *fd)
 {
     struct evert__connector *c = fd->owner;
@@ -86,6 +108,11 @@ static void attempt_failed(struct evert__connector *c, int error)
 static void connected(struct evert__connector *c, ssize_t result)
 {
     static const int on = 1;
+    if (result == 0 && c->endpoint.kind == EVERT__ENDPOINT_TCP &&
+        is_its_own_peer(c->fd->number, &c->addresses->list[c->next - 1].storage)) {
+        evert__fd_end_by_reset(c->fd); /* an orderly end would keep the port for a minute */
+        result = -ECONNREFUSED;        /* as it is when the kernel chooses another port */
+    }
     if (c->cancelled) {
         attempt_failed(c, -ECANCELED); /* a success that came too late */
     } else if (result == -EAGAIN) {

@@ -239,7 +239,6 @@ int evert_close(evert_stream *s)
 
 void evert__close_now(evert_stream *s, bool reset)
 {
-    static const struct linger linger = {.l_onoff = 1, .l_linger = 0};
     if (evert__loop_forked(s->loop)) {
         drop_copy(s);
         return;
@@ -249,7 +248,7 @@ void evert__close_now(evert_stream *s, bool reset)
     else if (s->closing > EVERT__DRAINING)
         return;
     if (reset)
-        (void)evert__sys_setsockopt(s->fd.number, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+        evert__fd_end_by_reset(&s->fd);
     if (!s->sending)
         evert__output_drop(s);
     end(s);

@@ -237,6 +237,62 @@ static void test_each_failure_of_connect_has_its_code(void **state)
     port_close(&p);
 }
 
+/* The socket that the connector is given next, whatever it asks for. */
+static int prepared = -1;
+
+static bool give_prepared(enum evert__sys_call call, const void *site, size_t *size,
+                          int64_t *result)
+{
+    (void)site;
+    (void)size;
+    if (call != EVERT__SYS_SOCKET || prepared < 0)
+        return false;
+    *result = prepared;
+    prepared = -1;
+    return true;
+}
+
+/* Has the next socket stand at the port that is connected to, as the kernel may choose it. */
+static void prepare_at(const struct port *p, int family)
+{
+    static const int on = 1;
+    struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_addr = in6addr_loopback};
+    const struct sockaddr *at = family == AF_INET ? (void *)&in : (void *)&in6;
+    in.sin_port = in6.sin6_port = htons((uint16_t)atoi(p->port));
+    prepared = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    (void)setsockopt(prepared, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+    assert_int_equal(bind(prepared, at, family == AF_INET ? sizeof(in) : sizeof(in6)), 0);
+    evert__sys_hook = give_prepared;
+}
+
+/*
+ * F13: nobody listens, and the kernel chose that very port for the client: that is no connection.
+ * It leaves nothing behind at that port either, so who wants to listen there can.
+ */
+static void test_a_socket_that_meets_itself_is_refused(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        struct port p = port_open(false, false);
+        char any[32];
+        snprintf(any, sizeof(any), "tcp://0.0.0.0:%s", p.port);
+        const char *const addresses[] = {p.four, p.six, any};
+        struct attempt a;
+        port_close(&p);
+        int before = open_descriptors();
+        prepare_at(&p, i == 1 ? AF_INET6 : AF_INET);
+        check_rc(attempt_all(&a, addresses[i]), -ECONNREFUSED);
+        check_words(a.connector.words, "Connection refused");
+        assert_int_equal(prepared, -1);
+        assert_int_equal(open_descriptors(), before);
+        prepare_at(&p, i == 1 ? AF_INET6 : AF_INET);
+        assert_int_equal(listen(prepared, 1), 0);
+        close(prepared);
+        prepared = -1;
+    }
+}
+
 /* F4: after EINTR the attempt goes on by itself, and is not made again. */
 static const struct sockaddr *interrupted_address;
 static struct attempt *interrupted;
@@ -494,6 +550,7 @@ int main(void)
         LOOP_CASE(test_refused_everywhere_the_words_name_each),
         LOOP_CASE(test_what_is_no_address_and_what_has_none_is_told_in_words),
         LOOP_CASE(test_each_failure_of_connect_has_its_code),
+        LOOP_CASE(test_a_socket_that_meets_itself_is_refused),
         LOOP_CASE(test_an_interrupted_connect_goes_on),
         LOOP_CASE(test_out_of_descriptors_is_told_and_the_next_address_tried),
         LOOP_CASE(test_a_socket_that_cannot_be_waited_for_is_an_error),
