@@ -40,13 +40,18 @@ static const char *path_of(const struct evert__address *address)
     return address->storage.ss_family == AF_UNIX ? un->sun_path : NULL;
 }
 
-/* Whether nobody listens behind a socket's file: a server that died left it. */
+/*
+ * Whether there is nobody behind a socket's file: a server that died left it. Asked with a socket
+ * of another type, which the kernel refuses to connect to a stream's (EPROTOTYPE) before the server
+ * could see anything of it: a connection of the right type would stand in its backlog, and be
+ * refused by a server that is just about to listen.
+ */
 static bool is_stale(const struct evert__address *address)
 {
     struct stat file;
     if (evert__sys_stat(path_of(address), &file) < 0 || !S_ISSOCK(file.st_mode))
         return false;
-    int number = evert__sys_socket(AF_UNIX, SOCK_STREAM);
+    int number = evert__sys_socket(AF_UNIX, SOCK_DGRAM);
     if (number < 0)
         return false;
     int rc = evert__sys_connect(number, (const struct sockaddr *)&address->storage, address->size);
@@ -216,13 +221,29 @@ static void closed(struct evert__fd *fd)
     evert__free(EVERT__CONTAINER(fd, struct evert_listener, fd));
 }
 
-void evert__listener_close(struct evert_listener *l)
+static void shut(struct evert__fd *fd)
 {
+    (void)fd; /* the listener is still its owner's */
+}
+
+void evert__listener_shut(struct evert_listener *l)
+{
+    if (l->fd.number < 0)
+        return;
     evert__timer_unset(l->loop, &l->again);
     if (!evert__loop_forked(l->loop)) /* the file is the parent's */
         remove_file(l, l->is_tcp ? NULL : l->address + strlen("unix://"));
     if (l->reserve >= 0)
         evert__sys_close(l->reserve);
     evert__source_disarm(&l->source);
-    evert__fd_close(&l->fd, closed);
+    evert__fd_close(&l->fd, shut);
+}
+
+void evert__listener_close(struct evert_listener *l)
+{
+    evert__listener_shut(l);
+    if (evert__link_used(&l->fd.link))
+        l->fd.closed = closed;
+    else
+        closed(&l->fd);
 }

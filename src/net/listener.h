@@ -39,6 +39,9 @@ int evert__listener_take(struct evert_listener *listener);
 bool evert__listener_arm(struct evert_listener *listener);
 void evert__listener_disarm(struct evert_listener *listener);
 
+/* Closes the socket, so that newcomers are refused; the listener stays, to be closed. */
+void evert__listener_shut(struct evert_listener *listener);
+
 /* Closes it and frees it, when the loop has let go of it. */
 void evert__listener_close(struct evert_listener *listener);
 

@@ -61,7 +61,7 @@ static void told_to_end(struct evert__ready *ready)
 {
     struct protocol_listener *l = EVERT__CONTAINER(ready, struct protocol_listener, ending);
     evert__link_remove(&l->accept.link);
-    evert__listener_disarm(&l->listener);
+    evert__listener_shut(&l->listener);
 }
 
 static void closing(evert_listener *listener)

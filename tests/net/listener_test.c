@@ -463,6 +463,7 @@ static void test_a_live_socket_is_left_alone(void **state)
         int before = open_descriptors();
         check_rc(try_open(unix_name, &l), -EADDRINUSE);
         assert_int_equal(open_descriptors(), before);
+        assert_true(i > 0 || accept4(listener, NULL, NULL, SOCK_CLOEXEC) < 0); /* saw nothing */
         clients[i] = unix_client(); /* until it is full */
     }
     assert_int_equal(clients[2], -1);
@@ -473,6 +474,26 @@ static void test_a_live_socket_is_left_alone(void **state)
             close(clients[i]);
     }
     close(listener);
+    unlink(path);
+    remove_folder();
+}
+
+/* F14, BR-023 (a): nor is one taken whose server is just about to listen. */
+static void test_a_socket_that_is_only_bound_is_left_alone(void **state)
+{
+    struct sockaddr_un un = {.sun_family = AF_UNIX};
+    struct evert_listener *l;
+    (void)state;
+    make_folder();
+    memcpy(un.sun_path, path, sizeof(un.sun_path));
+    int other = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    assert_int_equal(bind(other, (struct sockaddr *)&un, sizeof(un)), 0);
+    check_rc(try_open(unix_name, &l), -EADDRINUSE);
+    assert_int_equal(listen(other, 1), 0);
+    int client = unix_client();
+    assert_true(client >= 0);
+    close(client);
+    close(other);
     unlink(path);
     remove_folder();
 }
@@ -559,6 +580,7 @@ int main(void)
         LOOP_CASE(test_the_file_goes_with_the_listener),
         LOOP_CASE(test_a_stale_socket_is_replaced),
         LOOP_CASE(test_a_live_socket_is_left_alone),
+        LOOP_CASE(test_a_socket_that_is_only_bound_is_left_alone),
         LOOP_CASE(test_other_files_are_left_alone),
         LOOP_CASE(test_the_file_of_a_later_server_stays),
         LOOP_CASE(test_where_the_folder_is_missing_it_says_so),
