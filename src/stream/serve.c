@@ -46,7 +46,7 @@ static int serve_one(void *arg)
             log_failure(server, self, closed);
     }
     evert__connection_release(s);
-    return 0;
+    return rc == -ECANCELED && evert__task_cancelled(self) ? rc : 0;
 }
 
 static int accept_all(struct evert__server *server)

@@ -51,7 +51,7 @@ typedef int evert_handler(evert_stream *stream, void *arg);
  * the listener, also on failure. A handler's failure ends its connection only. Returns when its
  * scope is cancelled (-ECANCELED) or the listener fails, after all handlers have ended; they are
  * cancelled then. When evert_run() is told to end, it accepts no more, and lets handlers finish for
- * as long as the run's drain time allows.
+ * as long as the run's drain time allows: 0 if they did, -ECANCELED if that cut one short.
  */
 #define evert_serve(listener, handler, arg) \
     evert_serve_at((listener), (handler), (arg), #handler, EVERT_PLACE)
