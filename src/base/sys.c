@@ -279,6 +279,12 @@ int evert__sys_sigaction(int number, const struct sigaction *action, struct siga
     MAKE(int, SIGACTION, NULL, sigaction(number, action, ret_old), true);
 }
 
+int evert__sys_thread_kill(pthread_t thread, int number)
+{
+    int64_t result;
+    return ASK(THREAD_KILL, NULL, result) ? (int)result : -pthread_kill(thread, number);
+}
+
 int evert__sys_sigaltstack(const stack_t *stack, stack_t *ret_old)
 {
     MAKE(int, SIGALTSTACK, NULL, sigaltstack(stack, ret_old), true);

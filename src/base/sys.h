@@ -57,6 +57,7 @@
     X(RANDOM)               \
     X(SIGACTION)            \
     X(SIGALTSTACK)          \
+    X(THREAD_KILL)          \
     X(THREAD)               \
     X(ADDRINFO)
 
@@ -125,6 +126,7 @@ ssize_t evert__sys_random(void *buffer, size_t size); /* getrandom(2) */
 
 /* signals, threads, names */
 int evert__sys_sigaction(int number, const struct sigaction *action, struct sigaction *ret_old);
+int evert__sys_thread_kill(pthread_t thread, int number);
 int evert__sys_sigaltstack(const stack_t *stack, stack_t *ret_old);
 int evert__sys_thread(pthread_t *ret, void *(*fn)(void *), void *arg); /* signals blocked */
 int evert__sys_getaddrinfo(const char *host, const char *port, const struct addrinfo *hints,

@@ -54,7 +54,12 @@ int evert__fork_guard(uint64_t *ret_birth)
     return error;
 }
 
+uint64_t evert__fork_birth(void)
+{
+    return atomic_load_explicit(page, memory_order_relaxed);
+}
+
 bool evert__loop_forked(const evert_loop *loop)
 {
-    return atomic_load_explicit(page, memory_order_relaxed) != loop->birth;
+    return evert__fork_birth() != loop->birth;
 }

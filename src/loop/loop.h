@@ -95,6 +95,7 @@ int evert__loop_or_here(evert_loop **loop);
 /* Whether the loop was inherited over a fork, so that it may not be used here. */
 bool evert__loop_forked(const evert_loop *loop);
 int evert__fork_guard(uint64_t *ret_birth);
+uint64_t evert__fork_birth(void); /* of loops of this process; 0 in a child that has made none */
 
 /* Guards what the loops of all threads share. A fork waits for it, so a child finds it free. */
 void evert__process_lock(void);

@@ -5,6 +5,7 @@
  * eventfd or a wake for something else loses no signal.
  */
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 
 #include "base/alloc.h"
@@ -13,24 +14,56 @@
 
 #define SIGNALS 65
 
-/* The handler, which may run in any thread, looks only at what is atomic. */
+/* The handler, which may run in any thread, looks only at what is atomic; the lock is for all else,
+ * since loops of several threads may want the same signal. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct slot {
     _Atomic(evert_loop *) loop; /* that watches, or NULL */
+    _Atomic(uint64_t) birth;    /* of the process that it watches in */
     atomic_int wake_fd;         /* its eventfd */
     atomic_uint count;
-    struct evert__signal_watch *watch; /* that loop's thread alone touches it */
+    atomic_uint inside; /* handlers that run now: until then no eventfd may be closed */
+    struct evert__signal_watch *watch;
     struct sigaction old;
 } slots[SIGNALS];
 
-static void handler(int number)
+static void count(struct slot *slot)
 {
     static const uint64_t one = 1;
-    int error = errno;
-    if (atomic_load(&slots[number].loop) != NULL) {
-        atomic_fetch_add(&slots[number].count, 1);
-        (void)evert__sys_write(atomic_load(&slots[number].wake_fd), &one, sizeof(one));
+    atomic_fetch_add(&slot->inside, 1);
+    if (atomic_load(&slot->loop) != NULL) {
+        atomic_fetch_add(&slot->count, 1);
+        (void)evert__sys_write(atomic_load(&slot->wake_fd), &one, sizeof(one));
     }
+    atomic_fetch_sub(&slot->inside, 1);
+}
+
+/*
+ * In a child of a fork the watch is its parent's, and so is the loop that would be woken. What the
+ * signal would have done without the watch is what it does.
+ */
+static void pass_on(int number, const struct slot *slot)
+{
+    (void)evert__sys_sigaction(number, &slot->old, NULL);
+    (void)evert__sys_thread_kill(pthread_self(), number); /* it comes when the handler returns */
+}
+
+static void handler(int number)
+{
+    struct slot *slot = &slots[number];
+    int error = errno;
+    if (atomic_load(&slot->birth) == evert__fork_birth())
+        count(slot);
+    else
+        pass_on(number, slot);
     errno = error;
+}
+
+/* What was there before the first watch; `now` is what the new watch found. */
+static void remember_old(struct slot *slot, const struct sigaction *now, bool first)
+{
+    if (first && now->sa_handler != handler)
+        slot->old = *now;
 }
 
 int evert__signal_watch(evert_loop *loop, struct evert__signal_watch *watch)
@@ -44,17 +77,36 @@ int evert__signal_watch(evert_loop *loop, struct evert__signal_watch *watch)
     sigfillset(&action.sa_mask);
 
     struct slot *slot = &slots[watch->number];
-    evert_loop *before = atomic_load(&slot->loop);
-    slot->watch = watch;
-    if (before == NULL)
+    struct sigaction now;
+    pthread_mutex_lock(&lock);
+    bool inherited = atomic_load(&slot->birth) != loop->birth;
+    bool first = inherited || atomic_load(&slot->loop) == NULL;
+    if (first)
         atomic_store(&slot->count, 0);
+    if (inherited)
+        atomic_store(&slot->inside, 0); /* those ran in threads of the parent's */
+    slot->watch = watch;
     atomic_store(&slot->wake_fd, loop->wake_fd.number);
+    atomic_store(&slot->birth, loop->birth);
     atomic_store(&slot->loop, loop);
-    int rc = evert__sys_sigaction(watch->number, &action, before == NULL ? &slot->old : NULL);
-    if (rc < 0)
+    int rc = evert__sys_sigaction(watch->number, &action, &now);
+    if (rc == 0)
+        remember_old(slot, &now, first);
+    else
         atomic_store(&slot->loop, NULL);
     watch->loop = rc < 0 ? NULL : loop;
+    pthread_mutex_unlock(&lock);
+    if (!first)
+        evert__loop_wake(loop); /* one that came just now may have woken the loop before */
     return rc;
+}
+
+/* Handlers that run in other threads may still write to the eventfd of a loop that had the signal.
+ */
+static void wait_for_handlers(const struct slot *slot)
+{
+    while (atomic_load(&slot->inside) > 0)
+        sched_yield();
 }
 
 void evert__signal_unwatch(struct evert__signal_watch *watch)
@@ -63,18 +115,26 @@ void evert__signal_unwatch(struct evert__signal_watch *watch)
         return;
     struct slot *slot = &slots[watch->number];
     evert__link_remove(&watch->ready.link);
+    pthread_mutex_lock(&lock);
     if (atomic_load(&slot->loop) == watch->loop && slot->watch == watch) {
         evert__sys_sigaction(watch->number, &slot->old, NULL);
         atomic_store(&slot->loop, NULL);
     }
+    pthread_mutex_unlock(&lock);
+    if (!evert__loop_forked(watch->loop))
+        wait_for_handlers(slot);
     watch->loop = NULL;
 }
 
 void evert__signals_check(evert_loop *loop)
 {
     for (int i = 1; i < SIGNALS; i++) {
+        if (atomic_load(&slots[i].loop) != loop || atomic_load(&slots[i].count) == 0)
+            continue;
+        pthread_mutex_lock(&lock);
         if (atomic_load(&slots[i].loop) == loop && atomic_exchange(&slots[i].count, 0) > 0)
             evert__ready_push(loop, &slots[i].watch->ready);
+        pthread_mutex_unlock(&lock);
     }
 }
 

@@ -141,6 +141,8 @@ static int64_t make(enum evert__sys_call call)
         return evert__sys_sigaction(-1, NULL, NULL);
     case EVERT__SYS_SIGALTSTACK:
         return evert__sys_sigaltstack(NULL, NULL);
+    case EVERT__SYS_THREAD_KILL:
+        return evert__sys_thread_kill(pthread_self(), 0);
     case EVERT__SYS_THREAD:
         return evert__sys_thread(&thread, NULL, NULL);
     case EVERT__SYS_ADDRINFO:

@@ -292,6 +292,77 @@ static void test_signals_watched_in_the_child_are_not_told_to_the_parent(void **
     run_until(&told, 1);
 }
 
+static void raise_SIGTERM(void)
+{
+    raise(SIGTERM);
+}
+
+static void raise_SIGUSR2(void)
+{
+    raise(SIGUSR2);
+}
+
+static void own_handler(int number)
+{
+    MUST(number == SIGUSR2);
+    _exit(7);
+}
+
+/*
+ * P5, P9: to a child that has no loop, a signal that its parent watches is what it was before the
+ * parent did; the parent does not hear of it.
+ */
+static void test_signals_of_a_child_are_its_own(void **state)
+{
+    int counts[2] = {0}, status;
+    (void)state;
+    struct sigaction action = {.sa_handler = own_handler};
+    assert_int_equal(sigaction(SIGUSR2, &action, NULL), 0);
+    assert_int_equal(evert_loop_watch_signal(loop, SIGTERM, count_up, &counts[0]), 0);
+    assert_int_equal(evert_loop_watch_signal(loop, SIGUSR2, count_up, &counts[1]), 0);
+    turns(20);
+
+    pid_t child = fork_child(raise_SIGTERM);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM);
+    assert_int_equal(exit_of(fork_child(raise_SIGUSR2)), 7);
+
+    turns(20);
+    assert_int_equal(counts[0] + counts[1], 0);
+    raise(SIGTERM);
+    raise(SIGUSR2);
+    run_until(&counts[0], 1);
+    run_until(&counts[1], 1);
+    evert_loop_unwatch_signal(loop, SIGUSR2);
+    signal(SIGUSR2, SIG_DFL);
+}
+
+static void watch_anew_and_give_back(void)
+{
+    evert_loop *fresh;
+    int told = 0;
+    MUST(evert_loop_new(&fresh) == 0);
+    MUST(evert_loop_watch_signal(fresh, SIGTERM, count_up, &told) == 0);
+    raise(SIGTERM);
+    while (told == 0)
+        MUST(evert_loop_turn(fresh, evert_after(PATIENCE)) == 0);
+    evert_loop_unwatch_signal(fresh, SIGTERM);
+    raise(SIGTERM);
+}
+
+/* P5, P9: what its own watch gives back is what was before the parent's. */
+static void test_a_childs_own_watch_gives_back_what_was_first(void **state)
+{
+    int told = 0, status;
+    (void)state;
+    assert_int_equal(evert_loop_watch_signal(loop, SIGTERM, count_up, &told), 0);
+    pid_t child = fork_child(watch_anew_and_give_back);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM);
+    turns(20);
+    assert_int_equal(told, 0);
+}
+
 /* BR-048: a listener, a repeating timer, a pending call, three kinds of child, 100 clients. */
 static struct {
     struct evert__fd fd;
@@ -405,6 +476,8 @@ int main(void)
         LOOP_CASE(test_child_that_closes_disturbs_no_registration),
         LOOP_CASE(test_childs_copies_bring_no_events_to_the_parent),
         LOOP_CASE(test_signals_watched_in_the_child_are_not_told_to_the_parent),
+        LOOP_CASE(test_signals_of_a_child_are_its_own),
+        LOOP_CASE(test_a_childs_own_watch_gives_back_what_was_first),
         LOOP_CASE(test_parent_serves_on_whatever_its_child_does),
         LOOP_CASE(test_a_fork_finds_no_lock_of_another_thread_taken),
     };

@@ -221,6 +221,67 @@ static void test_last_loop_that_asks_gets_the_signal(void **state)
     assert_ptr_equal(handler_of(SIGUSR1), own_handler);
 }
 
+struct taker {
+    evert_loop *loop;
+    int told, rounds;
+};
+
+static void note_in_own_thread(void *arg)
+{
+    struct taker *t = arg;
+    assert_ptr_equal(evert_loop_current(), t->loop);
+    t->told++;
+}
+
+static void *take_again_and_again(void *arg)
+{
+    struct taker *t = arg;
+    assert_int_equal(evert_loop_new(&t->loop), 0);
+    for (int i = 0; i < t->rounds; i++) {
+        assert_int_equal(evert_loop_watch_signal(t->loop, SIGUSR1, note_in_own_thread, t), 0);
+        raise(SIGUSR1);
+        assert_int_equal(evert_loop_turn(t->loop, 0), 0);
+        if (i % 3 == 0)
+            evert_loop_unwatch_signal(t->loop, SIGUSR1);
+        if (i % 10 == 0) {
+            evert_loop_free(t->loop);
+            assert_int_equal(evert_loop_new(&t->loop), 0);
+        }
+    }
+    evert_loop_free(t->loop);
+    return NULL;
+}
+
+/* P5: each is told in its own loop alone, and the disposition of the beginning comes back. */
+static void test_loops_of_two_threads_take_a_signal_from_each_other(void **state)
+{
+    struct taker takers[2] = {{.rounds = 2000}, {.rounds = 2000}};
+    pthread_t thread;
+    (void)state;
+    set_own_handler(SIGUSR1);
+    assert_int_equal(pthread_create(&thread, NULL, take_again_and_again, &takers[1]), 0);
+    (void)take_again_and_again(&takers[0]);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_true(takers[0].told + takers[1].told > 0);
+    assert_ptr_equal(handler_of(SIGUSR1), own_handler);
+}
+
+/* P5: the signal came when the other loop had it, which was woken for it. */
+static void test_who_takes_a_signal_over_looks_for_those_that_wait(void **state)
+{
+    evert_loop *other;
+    (void)state;
+    told = 0;
+    assert_int_equal(evert_loop_new(&other), 0);
+    turns(20); /* nothing is left that would wake it */
+    assert_int_equal(evert_loop_watch_signal(other, SIGUSR1, note, "o"), 0);
+    raise(SIGUSR1);
+    assert_int_equal(evert_loop_watch_signal(loop, SIGUSR1, tell, loop), 0);
+    run_until(&told, 1);
+    evert_loop_free(other);
+    assert_string_equal(record, "");
+}
+
 static void test_numbers_that_cannot_be_watched_are_errors(void **state)
 {
     static const int numbers[] = {0, -1, INT32_MIN, 65, 1000, INT32_MAX, SIGKILL, SIGSTOP};
@@ -453,6 +514,8 @@ int main(void)
         CASE(test_last_watch_of_a_loop_counts),
         CASE(test_signal_that_waits_is_told_to_the_new_watch),
         CASE(test_last_loop_that_asks_gets_the_signal),
+        CASE(test_loops_of_two_threads_take_a_signal_from_each_other),
+        CASE(test_who_takes_a_signal_over_looks_for_those_that_wait),
         CASE(test_numbers_that_cannot_be_watched_are_errors),
         CASE(test_real_time_signals_can_be_watched),
         CASE(test_no_memory_for_a_watch_leaves_the_old_one),
