@@ -100,8 +100,10 @@ int evert_loop_call_threadsafe(evert_loop *loop, evert_callback *fn, void *arg)
     if (call == NULL)
         return -ENOMEM;
     *call = (struct call){.ready.run = run_call, .fn = fn, .arg = arg};
-    evert__loop_post(loop, &call->ready);
-    return 0;
+    int rc = evert__loop_post(loop, &call->ready);
+    if (rc < 0)
+        evert__free(call);
+    return rc;
 }
 
 static void forget(struct evert__ready *ready)
@@ -124,6 +126,7 @@ void evert__handles_forget(evert_loop *loop)
     const struct evert__heap_entry *first;
     forget_all(&loop->ready);
     forget_all(&loop->unsorted);
+    evert__calls_close(loop);
     forget_all(&loop->calls);
     while ((first = evert__heap_first(&loop->timers)) != NULL) {
         struct evert__timer *timer = EVERT__CONTAINER(first->node, struct evert__timer, node);

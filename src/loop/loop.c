@@ -60,6 +60,7 @@ int evert_loop_new(evert_loop **ret)
         evert__free(loop);
         return rc;
     }
+    atomic_init(&loop->holds, 1);
     loop->now = evert__clock();
     *ret = loop;
     return 0;
@@ -106,6 +107,8 @@ void evert_loop_free(evert_loop *loop)
         evert__misuse("evert_loop_free: the loop is running");
         return;
     }
+    evert_loop *outer = running;
+    running = NULL; /* where this is a callback or a task of another loop, that one waits */
     loop->leaving = true;
     /* From the highest layer down: tasks end while all that they use is still there. */
     for (int i = 0; i < EVERT__PARTS; i++) {
@@ -117,11 +120,25 @@ void evert_loop_free(evert_loop *loop)
     }
     evert__handles_forget(loop);
     evert__signals_forget(loop);
-    evert__wake_fini(loop);
+    evert__wake_stop(loop);
     loop->backend->fini(loop);
     evert__heap_fini(&loop->timers);
     if (own == loop)
         own = NULL;
+    evert_loop_release(loop);
+    running = outer;
+}
+
+void evert_loop_hold(evert_loop *loop)
+{
+    atomic_fetch_add(&loop->holds, 1);
+}
+
+void evert_loop_release(evert_loop *loop)
+{
+    if (atomic_fetch_sub(&loop->holds, 1) > 1)
+        return;
+    evert__wake_fini(loop);
     evert__free(loop);
 }
 

@@ -65,8 +65,10 @@ struct evert_loop {
     struct evert__fd wake_fd;
     struct evert__source wake;
     atomic_bool stop_wanted;
+    atomic_uint holds;        /* the memory stays until there is none; one is the loop's own */
     pthread_mutex_t lock;     /* for what other threads touch: */
     struct evert__link calls; /* calls that they want made */
+    bool ended;               /* none will be made any more */
 
     struct evert__part *parts[EVERT__PARTS];
 };
@@ -144,10 +146,15 @@ void evert__handles_forget(evert_loop *loop);
 /* Wakes the loop from any thread or signal handler. */
 void evert__loop_wake(const evert_loop *loop);
 int evert__wake_init(evert_loop *loop);
+void evert__wake_stop(evert_loop *loop); /* the loop is not woken any more; others may still try */
 void evert__wake_fini(evert_loop *loop);
 
-/* Adds a call from another thread; `ready` is the caller's, and wakes the loop. */
-void evert__loop_post(evert_loop *loop, struct evert__ready *ready);
+/*
+ * Adds a call from another thread; `ready` is the caller's, and wakes the loop. EVERT_ECLOSED after
+ * evert__calls_close(), which forbids it and leaves what was not made on the list.
+ */
+int evert__loop_post(evert_loop *loop, struct evert__ready *ready);
+void evert__calls_close(evert_loop *loop);
 
 /* Told when a signal came. `once`: the next one after it has the default action again. */
 struct evert__signal_watch {

@@ -7,6 +7,8 @@
  */
 #include <errno.h>
 
+#include <evert/base/error.h>
+
 #include "base/sys.h"
 #include "loop/loop.h"
 
@@ -17,12 +19,28 @@ void evert__loop_wake(const evert_loop *loop)
     (void)evert__sys_write(loop->wake_fd.number, &one, sizeof(one));
 }
 
-void evert__loop_post(evert_loop *loop, struct evert__ready *ready)
+/* Woken under the lock: when the call was made, and the loop freed by it, nothing here touches it.
+ */
+int evert__loop_post(evert_loop *loop, struct evert__ready *ready)
 {
     pthread_mutex_lock(&loop->lock);
-    evert__list_append(&loop->calls, &ready->link);
+    bool ended = loop->ended;
+    if (!ended) {
+        evert__list_append(&loop->calls, &ready->link);
+        evert__loop_wake(loop);
+    }
     pthread_mutex_unlock(&loop->lock);
-    evert__loop_wake(loop);
+    return ended ? EVERT_ECLOSED : 0;
+}
+
+void evert__calls_close(evert_loop *loop)
+{
+    bool forked = evert__loop_forked(loop); /* then the thread that has the lock is not there */
+    if (!forked)
+        pthread_mutex_lock(&loop->lock);
+    loop->ended = true;
+    if (!forked)
+        pthread_mutex_unlock(&loop->lock);
 }
 
 /* Empties the eventfd until it has to be waited for again. */
@@ -61,14 +79,22 @@ int evert__wake_init(evert_loop *loop)
     pthread_mutex_init(&loop->lock, NULL);
     evert__list_init(&loop->calls);
     int rc = listen_again(loop);
-    if (rc < 0)
+    if (rc < 0) {
+        evert__wake_stop(loop);
         evert__wake_fini(loop);
+    }
     return rc;
+}
+
+void evert__wake_stop(evert_loop *loop)
+{
+    evert__source_disarm(&loop->wake);
+    loop->backend->detach(&loop->wake_fd);
 }
 
 void evert__wake_fini(evert_loop *loop)
 {
-    evert__fd_close(&loop->wake_fd, NULL);
+    evert__sys_close(loop->wake_fd.number);
     pthread_mutex_destroy(&loop->lock);
 }
 

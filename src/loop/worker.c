@@ -84,7 +84,7 @@ static void do_job(struct evert__workers *w, struct evert__job *job)
     pthread_mutex_lock(&w->lock);
     if (!job->abandoned) {
         job->posted = true;
-        evert__loop_post(w->loop, &job->ready);
+        (void)evert__loop_post(w->loop, &job->ready); /* it cannot be closed while w->loop is set */
         return;
     }
     evert__link_remove(&job->link);

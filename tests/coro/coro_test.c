@@ -367,19 +367,33 @@ static int nest_and_wait(void *arg)
     return evert_scope_leave(&shield, rc);
 }
 
+static int free_loop(void *loop)
+{
+    evert_loop *here = evert_loop_current();
+    evert_loop_free(loop);
+    assert_ptr_equal(evert_loop_current(), here);
+    return 0;
+}
+
+/* C2: wherever it is freed, also while this thread runs another loop. */
 static void test_freeing_a_stopped_loop_lets_tasks_say_their_farewells(void **state)
 {
-    struct note note = {.result = 1};
-    evert_loop *loop;
-    evert_coro *coro;
     (void)state;
-    check_rc(evert_loop_new(&loop), 0);
-    check_rc(evert_coro_new(&coro, nest_and_wait, &note), 0);
-    check_rc(evert_loop_run_until_complete(loop, coro), EVERT_ESTOPPED);
-    check_rc(note.result, 1);
-    evert_loop_free(loop);
-    assert_int_equal(note.runs, 2);
-    check_rc(note.result, 0);
+    for (int where = 0; where < 3; where++) {
+        struct note note = {.result = 1};
+        evert_loop *loop;
+        evert_coro *coro;
+        check_rc(evert_loop_new(&loop), 0);
+        check_rc(evert_coro_new(&coro, nest_and_wait, &note), 0);
+        check_rc(evert_loop_run_until_complete(loop, coro), EVERT_ESTOPPED);
+        check_rc(note.result, 1);
+        int rc = where == 0   ? free_loop(loop)
+                 : where == 1 ? in_task(free_loop, loop)
+                              : in_callback(free_loop, loop);
+        check_rc(rc, 0);
+        assert_int_equal(note.runs, 2);
+        check_rc(note.result, 0);
+    }
 }
 
 static int stop_then_go_on(void *arg)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "support.h"
 
+#include "../support.h"
+
 #include <pthread.h>
 #include <stdatomic.h>
 
@@ -286,6 +288,70 @@ static void test_what_was_posted_may_be_freed_before_posting_returns(void **stat
     assert_int_equal(left, 0);
 }
 
+struct last_post {
+    evert_loop *loop;
+    int calls;
+};
+
+static void *post_the_last(void *arg)
+{
+    struct last_post *p = arg;
+    assert_int_equal(evert_loop_call_threadsafe(p->loop, stop_loop, NULL), 0);
+    return NULL;
+}
+
+/*
+ * P4, BR-051: the last thing that is posted ends the loop, which is freed, perhaps before the
+ * posting call has returned.
+ */
+static void test_the_loop_may_be_freed_before_posting_returns(void **state)
+{
+    int count = scaled(1000);
+    (void)state;
+    for (int i = 0; i < count; i++) {
+        struct last_post p = {0};
+        assert_int_equal(evert_loop_new(&p.loop), 0);
+        /* Awake already, so that it does not wait to be told. */
+        assert_int_equal(evert_loop_call_threadsafe(p.loop, count_up, &p.calls), 0);
+        pthread_t thread = start(post_the_last, &p);
+        assert_int_equal(evert_loop_run(p.loop), 0);
+        evert_loop_free(p.loop);
+        join(thread);
+    }
+}
+
+static void *post_until_closed(void *arg)
+{
+    struct last_post *p = arg;
+    int rc;
+    do
+        rc = evert_loop_call_threadsafe(p->loop, count_up, &p->calls);
+    while (rc == 0);
+    assert_int_equal(rc, EVERT_ECLOSED);
+    evert_loop_stop_threadsafe(p->loop); /* has no effect, and does no harm */
+    assert_int_equal(evert_loop_call_threadsafe(p->loop, count_up, &p->calls), EVERT_ECLOSED);
+    evert_loop_release(p->loop);
+    return NULL;
+}
+
+/* P4, BR-051: a thread that posts until it is told that the loop is closed. */
+static void test_posting_to_a_freed_loop_that_is_held_says_closed(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 20; i++) {
+        int before = open_descriptors();
+        struct last_post p = {0};
+        assert_int_equal(evert_loop_new(&p.loop), 0);
+        evert_loop_hold(p.loop);
+        pthread_t thread = start(post_until_closed, &p);
+        for (int j = 0; j < i; j++)
+            assert_int_equal(evert_loop_turn(p.loop, 0), 0);
+        evert_loop_free(p.loop);
+        join(thread);
+        assert_int_equal(open_descriptors(), before);
+    }
+}
+
 static void *post_to_busy_loop(void *arg)
 {
     for (int i = 0; i < 20000; i++)
@@ -373,6 +439,8 @@ int main(void)
         LOOP_CASE(test_many_threads_lose_nothing_and_keep_their_order),
         LOOP_CASE(test_two_loops_wake_each_other_without_losing_one),
         LOOP_CASE(test_what_was_posted_may_be_freed_before_posting_returns),
+        LOOP_CASE(test_the_loop_may_be_freed_before_posting_returns),
+        LOOP_CASE(test_posting_to_a_freed_loop_that_is_held_says_closed),
         LOOP_CASE(test_posting_never_waits_for_the_loop),
         LOOP_CASE(test_threads_run_loops_of_their_own),
         LOOP_CASE(test_thread_has_one_implicit_loop_that_ends_with_it),

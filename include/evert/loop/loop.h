@@ -86,10 +86,20 @@ EVERT_API void evert_handle_cancel(evert_handle *handle);
 
 /*
  * Has `fn(arg)` called by the loop, from any thread; wakes the loop if it sleeps. Calls from one
- * thread come in the order of the asking; none is lost. Fails with -ENOMEM.
+ * thread come in the order of the asking; none is lost. Fails with -ENOMEM, and with EVERT_ECLOSED
+ * where the loop was freed and is held (evert_loop_hold()).
  */
 EVERT_API EVERT_CHECK int evert_loop_call_threadsafe(evert_loop *loop, evert_callback *fn,
                                                      void *arg);
+
+/*
+ * For a thread that may still want to call a loop when that is freed: evert_loop_free() ends the
+ * loop all the same, but its address stays good for the two calls of other threads, and for
+ * evert_loop_release(), which is to follow once for each hold. From any thread; the loop must not
+ * have been freed yet, or be held already.
+ */
+EVERT_API void evert_loop_hold(evert_loop *loop);
+EVERT_API void evert_loop_release(evert_loop *loop);
 
 /*
  * Has `fn(arg)` called in the loop after each burst of the signal (`signal(7)`); the loop that asks
