@@ -36,7 +36,7 @@ FUZZ_TARGETS ?= $(notdir $(wildcard fuzz/seeds/*))
 # that need clang have it as the third word.
 setup = @test -f $(1)/build.ninja || $(if $(3),CC=$(3)) $(MESON) setup $(1) $(2)
 
-.PHONY: build demo check check-long check-build coverage fuzz bench install clean format lint help
+.PHONY: build demo check check-long check-build coverage fuzz mutants bench install clean format lint help
 .DEFAULT_GOAL := build
 
 build:
@@ -52,6 +52,12 @@ check: check-build
 
 check-long: check-build
 	@$(PYTHON) tests/tools/run.py --long $(FOLDERS)
+	@$(PYTHON) tests/tools/mutants.py
+
+# Whether the tests notice when the library is broken on purpose; in build/mutants.
+mutants:
+	@tools/bootstrap check
+	@$(PYTHON) tests/tools/mutants.py
 
 # `make build` sets the release folder up without what is strict; the stamp tells when it has it.
 check-build:
@@ -116,6 +122,7 @@ help:
 	@echo 'make check-long the same, with the tests that take their time'
 	@echo 'make coverage   say which lines and branches of the library the tests reach'
 	@echo 'make fuzz       look for inputs that break it; FUZZ_SECONDS ($(FUZZ_SECONDS)) a target'
+	@echo 'make mutants    break the library on purpose, and see whether the tests notice'
 	@echo 'make bench      measure'
 	@echo 'make install    install under PREFIX ($(PREFIX)); DESTDIR is honoured'
 	@echo 'make format     lay out the C files by .clang-format'

@@ -389,19 +389,25 @@ class Runner:
     def run(self):
         try:
             while self.waiting or self.running:
-                while self.may_start():
-                    self.start()
-                time.sleep(0.005)
-                self.reap()
-                for running in self.running:
-                    if running.status is None:
-                        running.check_time()
-                self.finish()
+                self.step()
         finally:
-            for running in self.running:
-                running.timed_out = True
-                running.kill_left_behind()
+            self.stop()
         self.check_strays()
+
+    def step(self):
+        while self.may_start():
+            self.start()
+        time.sleep(0.005)
+        self.reap()
+        for running in self.running:
+            if running.status is None:
+                running.check_time()
+        self.finish()
+
+    def stop(self):
+        for running in self.running:
+            running.timed_out = True
+            running.kill_left_behind()
 
     def check_strays(self):
         """A process that shed its session and its environment is nobody's, but still a fault."""
