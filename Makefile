@@ -94,7 +94,8 @@ fuzz:
 
 bench: build
 	@tools/bootstrap bench
-	@$(PYTHON) bench/run.py build/release
+	@status=0; $(PYTHON) bench/run.py build/release || status=$$?; \
+	    $(PYTHON) bench/report.py build/bench docs && exit $$status
 
 install: build
 	@$(MESON) install -C build/release
@@ -123,7 +124,7 @@ help:
 	@echo 'make coverage   say which lines and branches of the library the tests reach'
 	@echo 'make fuzz       look for inputs that break it; FUZZ_SECONDS ($(FUZZ_SECONDS)) a target'
 	@echo 'make mutants    break the library on purpose, and see whether the tests notice'
-	@echo 'make bench      measure'
+	@echo 'make bench      measure, and write docs/benchmarks.md'
 	@echo 'make install    install under PREFIX ($(PREFIX)); DESTDIR is honoured'
 	@echo 'make format     lay out the C files by .clang-format'
 	@echo 'make lint       layout, clang-tidy and spelling'

@@ -5,42 +5,18 @@
  *
  *     raw_epoll_server [ADDRESS]
  *
- * A connection is registered once, edge-triggered. All connections share one input and one output
- * buffer: a batch of pipelined names costs one recv and one send, and an idle connection holds
- * nothing but its entry in the table. Only the beginning of a name whose end has not come, and
- * answers that the kernel did not take, are kept in memory of their own; while there are such
- * answers nothing is read, so a peer that does not listen is not listened to.
- *
- * An edge comes once, so what it announced must be read to the end. On TCP a short read is that
- * end, unless the event told of the end of the stream or an error; then, and on other sockets,
- * only EAGAIN or 0 is. A peer that sends faster than it is served would keep the others waiting:
- * after ROUNDS reads its registration is renewed, which makes epoll announce the rest anew.
+ * All connections share one input and one output buffer: a batch of pipelined names costs one recv
+ * and one send, and an idle connection holds nothing but its entry in the table. Only the beginning
+ * of a name whose end has not come, and answers that the kernel did not take, are kept in memory of
+ * their own; while there are such answers nothing is read, so a peer that does not listen is not
+ * listened to.
  */
-#include "../examples/greeting/plain_address.h"
+#include "raw.h"
 
-#include <fcntl.h>
-#include <signal.h>
-#include <stdint.h>
-#include <sys/epoll.h>
 #include <sys/queue.h>
-#include <sys/signalfd.h>
 #include <time.h>
 
-enum {
-    NAME_LIMIT = 1024,
-    INPUT_SIZE = 32 * 1024,
-    CONNECTION_LIMIT = 1 << 20,
-    EVENTS = 256,
-    ROUNDS = 16,
-    FAREWELL_MS = 2000,
-};
-
-static const uint32_t edges = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
-
-struct unsent {
-    size_t from, size;
-    char data[];
-};
+enum { NAME_LIMIT = 1024, INPUT_SIZE = 32 * 1024, FAREWELL_MS = 2000 };
 
 struct connection {
     char *name;            /* the beginning of a name, or NULL */
@@ -51,13 +27,8 @@ struct connection {
     bool in_farewell; /* the last answer is given, the rest of the input is dropped */
 };
 
-enum progress { GOES_ON, MUST_WAIT, IS_OVER };
-
 static struct connection connections[CONNECTION_LIMIT]; /* by descriptor; unused pages are free */
 static TAILQ_HEAD(, connection) farewells = TAILQ_HEAD_INITIALIZER(farewells); /* by deadline */
-static int epoll, listener, signals;
-static bool is_tcp;
-static bool accept_failed;
 
 static char input[INPUT_SIZE];
 static char output[5 * INPUT_SIZE]; /* the worst are empty names: 2 bytes in, 10 bytes out */
@@ -75,15 +46,6 @@ static uint32_t milliseconds_now(void)
     return (uint32_t)now.tv_sec * 1000 + (uint32_t)(now.tv_nsec / 1000000);
 }
 
-static bool watch(int how, int fd, uint32_t events)
-{
-    struct epoll_event event = {.events = events, .data.fd = fd};
-
-    return epoll_ctl(epoll, how, fd, &event) == 0;
-}
-
-static void accept_all(void);
-
 static void end_connection(struct connection *c)
 {
     free(c->name);
@@ -91,57 +53,7 @@ static void end_connection(struct connection *c)
     if (c->in_farewell)
         TAILQ_REMOVE(&farewells, c, link);
     *c = (struct connection){0};
-    close(descriptor(c));
-    if (accept_failed) /* perhaps for want of what is free now */
-        accept_all();
-}
-
-static void accept_all(void)
-{
-    int fd;
-
-    while ((fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
-        if (fd >= CONNECTION_LIMIT || !watch(EPOLL_CTL_ADD, fd, edges))
-            close(fd);
-    }
-    accept_failed = errno != EAGAIN;
-}
-
-/* Sends what the kernel takes and keeps a copy of the rest. */
-static bool send_or_keep(struct connection *c, const char *data, size_t size)
-{
-    ssize_t n = send(descriptor(c), data, size, MSG_NOSIGNAL);
-
-    if (n < 0 && errno != EAGAIN)
-        return false;
-    size -= n < 0 ? 0 : (size_t)n;
-    data += n < 0 ? 0 : n;
-    if (size == 0)
-        return true;
-    c->unsent = malloc(sizeof(*c->unsent) + size);
-    if (c->unsent == NULL)
-        return false;
-    c->unsent->from = 0;
-    c->unsent->size = size;
-    memcpy(c->unsent->data, data, size);
-    return true;
-}
-
-static enum progress send_unsent(struct connection *c)
-{
-    struct unsent *u = c->unsent;
-    ssize_t n = send(descriptor(c), u->data + u->from, u->size - u->from, MSG_NOSIGNAL);
-
-    if (n < 0)
-        return errno == EAGAIN ? MUST_WAIT : IS_OVER;
-    u->from += (size_t)n;
-    if (u->from < u->size)
-        return MUST_WAIT;
-    free(u);
-    c->unsent = NULL;
-    if (c->in_farewell)
-        shutdown(descriptor(c), SHUT_WR);
-    return GOES_ON;
+    close_connection(descriptor(c));
 }
 
 /*
@@ -207,7 +119,7 @@ static enum progress answer(struct connection *c, size_t size)
     too_long = is_too_long(name, (size_t)((stop != NULL ? stop : end) - name), stop != NULL);
     if (too_long)
         out = stpcpy(out, "error: name too long\r\n");
-    if (out > output && !send_or_keep(c, output, (size_t)(out - output)))
+    if (out > output && !send_or_keep(descriptor(c), &c->unsent, output, (size_t)(out - output)))
         return IS_OVER;
     if (!keep_name(c, name, too_long ? 0 : (size_t)(end - name)))
         return IS_OVER;
@@ -218,7 +130,6 @@ static enum progress answer(struct connection *c, size_t size)
 
 static enum progress receive(struct connection *c, uint32_t events)
 {
-    const bool short_is_all = is_tcp && (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) == 0;
     size_t kept = c->name_size, room = INPUT_SIZE - kept;
     enum progress progress = GOES_ON;
     ssize_t n = recv(descriptor(c), input + kept, room, 0);
@@ -230,14 +141,24 @@ static enum progress receive(struct connection *c, uint32_t events)
             memcpy(input, c->name, kept);
         progress = answer(c, kept + (size_t)n);
     }
-    if (progress == GOES_ON && short_is_all && (size_t)n < room)
+    if (progress == GOES_ON && short_is_all(events) && (size_t)n < room)
         return MUST_WAIT;
     return progress;
 }
 
-static void serve_connection(struct connection *c, uint32_t events)
+static enum progress send_rest(struct connection *c)
 {
-    enum progress progress = c->unsent != NULL ? send_unsent(c) : GOES_ON;
+    enum progress progress = send_unsent(descriptor(c), &c->unsent);
+
+    if (progress == GOES_ON && c->in_farewell)
+        shutdown(descriptor(c), SHUT_WR);
+    return progress;
+}
+
+static void serve_connection(int fd, uint32_t events)
+{
+    struct connection *c = &connections[fd];
+    enum progress progress = c->unsent != NULL ? send_rest(c) : GOES_ON;
 
     if (progress == MUST_WAIT && c->in_farewell)
         progress = GOES_ON; /* the input need not wait for the output any more */
@@ -264,53 +185,12 @@ static int end_farewells(void)
     return -1;
 }
 
-static void serve(void)
-{
-    struct epoll_event events[EVENTS];
-    int count, fd;
-
-    for (;;) {
-        count = epoll_wait(epoll, events, EVENTS, end_farewells());
-        if (count < 0 && errno != EINTR)
-            err(1, "epoll_wait");
-        for (int i = 0; i < count; i++) {
-            fd = events[i].data.fd;
-            if (fd == signals)
-                return;
-            if (fd == listener)
-                accept_all();
-            else
-                serve_connection(&connections[fd], events[i].events);
-        }
-    }
-}
-
-static void open_epoll(void)
-{
-    sigset_t ends;
-
-    sigemptyset(&ends);
-    sigaddset(&ends, SIGINT);
-    sigaddset(&ends, SIGTERM);
-    sigprocmask(SIG_BLOCK, &ends, NULL);
-    signals = signalfd(-1, &ends, SFD_CLOEXEC);
-    epoll = epoll_create1(EPOLL_CLOEXEC);
-    if (signals < 0 || epoll < 0 || !watch(EPOLL_CTL_ADD, signals, EPOLLIN) ||
-        !watch(EPOLL_CTL_ADD, listener, EPOLLIN | EPOLLET))
-        err(1, "epoll");
-}
-
 int main(int argc, char **argv)
 {
     const char *address = argc > 1 ? argv[1] : "tcp://127.0.0.1:9999";
 
-    listener = listen_on(address);
-    is_tcp = strncmp(address, "tcp://", 6) == 0;
-    if (fcntl(listener, F_SETFL, O_NONBLOCK) < 0)
-        err(1, "fcntl");
-    open_epoll();
-    print_listening(listener, address);
-    serve();
+    open_server(address);
+    serve(serve_connection, end_farewells);
     remove_socket_file(address);
     return 0;
 }

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT */
+/* What the programs that make load share: the clock, memory, numbers, latencies. */
+#ifndef BENCH_LOAD_H
+#define BENCH_LOAD_H
+
+#include "../examples/greeting/plain_address.h"
+
+#include <stdint.h>
+#include <time.h>
+
+static inline uint64_t nanoseconds_now(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+static inline void *allocate(size_t count, size_t size)
+{
+    void *memory = calloc(count > 0 ? count : 1, size);
+
+    if (memory == NULL)
+        err(1, "memory");
+    return memory;
+}
+
+static inline double number(const char *text, double least, double most)
+{
+    char *end;
+    double value = strtod(text, &end);
+
+    if (end == text || *end != '\0' || !(value >= least && value <= most))
+        errx(2, "%s: not a number from %g to %g", text, least, most);
+    return value;
+}
+
+/* The processor time that another process has used; 0 for none. */
+static inline uint64_t nanoseconds_used(pid_t pid)
+{
+    struct timespec used = {0};
+    clockid_t clock;
+
+    if (pid != 0 && (clock_getcpuclockid(pid, &clock) != 0 || clock_gettime(clock, &used) < 0))
+        errx(1, "there is no process %d", (int)pid);
+    return (uint64_t)used.tv_sec * 1000000000 + (uint64_t)used.tv_nsec;
+}
+
+/* A histogram: 64 steps for each power of two nanoseconds, so within 1.6 %. */
+struct latencies {
+    uint64_t count, steps[64 * 64];
+};
+
+static inline void add_latency(struct latencies *l, uint64_t ns)
+{
+    unsigned exponent = 63 - (unsigned)__builtin_clzll(ns | 64);
+
+    l->steps[(size_t)exponent * 64 + (ns >> (exponent - 6) & 63)]++;
+    l->count++;
+}
+
+static inline double latency_us(const struct latencies *l, double share)
+{
+    uint64_t left = (uint64_t)((double)l->count * share);
+    unsigned step = 0, exponent;
+
+    while (step < 64 * 64 - 1 && l->steps[step] <= left)
+        left -= l->steps[step++];
+    exponent = step / 64;
+    return exponent < 6 ? 0 : (double)((64 + (uint64_t)step % 64) << (exponent - 6)) / 1000;
+}
+
+#endif

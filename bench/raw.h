@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the raw servers share: one thread straight on epoll. A connection is registered once,
+ * edge-triggered, and is known by its descriptor.
+ *
+ * An edge comes once, so what it announced must be read to the end. On TCP a short read is that
+ * end, unless the event told of the end of the stream or an error; then, and on other sockets,
+ * only EAGAIN or 0 is. A peer that sends faster than it is served would keep the others waiting:
+ * after ROUNDS reads its registration is renewed, which makes epoll announce the rest anew.
+ */
+#ifndef BENCH_RAW_H
+#define BENCH_RAW_H
+
+#include "../examples/greeting/plain_address.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdint.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+
+enum { CONNECTION_LIMIT = 1 << 20, EVENTS = 256, ROUNDS = 16 };
+
+static const uint32_t edges = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+
+enum progress { GOES_ON, MUST_WAIT, IS_OVER };
+
+static int epoll, listener, signals;
+static bool is_tcp, accept_failed;
+
+static inline bool watch(int how, int fd, uint32_t events)
+{
+    struct epoll_event event = {.events = events, .data.fd = fd};
+
+    return epoll_ctl(epoll, how, fd, &event) == 0;
+}
+
+static inline void accept_all(void)
+{
+    int fd;
+
+    while ((fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
+        if (fd >= CONNECTION_LIMIT || !watch(EPOLL_CTL_ADD, fd, edges))
+            close(fd);
+    }
+    accept_failed = errno != EAGAIN;
+}
+
+static inline void close_connection(int fd)
+{
+    close(fd);
+    if (accept_failed) /* perhaps for want of what is free now */
+        accept_all();
+}
+
+static inline bool short_is_all(uint32_t events)
+{
+    return is_tcp && (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) == 0;
+}
+
+/* Output that the kernel did not take. */
+struct unsent {
+    size_t from, size;
+    char data[];
+};
+
+/* Sends what the kernel takes and keeps a copy of the rest. */
+static inline bool send_or_keep(int fd, struct unsent **unsent, const char *data, size_t size)
+{
+    ssize_t n = send(fd, data, size, MSG_NOSIGNAL);
+
+    if (n < 0 && errno != EAGAIN)
+        return false;
+    size -= n < 0 ? 0 : (size_t)n;
+    data += n < 0 ? 0 : n;
+    if (size == 0)
+        return true;
+    *unsent = malloc(sizeof(**unsent) + size);
+    if (*unsent == NULL)
+        return false;
+    (*unsent)->from = 0;
+    (*unsent)->size = size;
+    memcpy((*unsent)->data, data, size);
+    return true;
+}
+
+static inline enum progress send_unsent(int fd, struct unsent **unsent)
+{
+    struct unsent *u = *unsent;
+    ssize_t n = send(fd, u->data + u->from, u->size - u->from, MSG_NOSIGNAL);
+
+    if (n < 0)
+        return errno == EAGAIN ? MUST_WAIT : IS_OVER;
+    u->from += (size_t)n;
+    if (u->from < u->size)
+        return MUST_WAIT;
+    free(u);
+    *unsent = NULL;
+    return GOES_ON;
+}
+
+static inline void open_server(const char *address)
+{
+    sigset_t ends;
+
+    sigemptyset(&ends);
+    sigaddset(&ends, SIGINT);
+    sigaddset(&ends, SIGTERM);
+    sigprocmask(SIG_BLOCK, &ends, NULL);
+    listener = listen_on(address);
+    is_tcp = strncmp(address, "tcp://", 6) == 0;
+    signals = signalfd(-1, &ends, SFD_CLOEXEC);
+    epoll = epoll_create1(EPOLL_CLOEXEC);
+    if (fcntl(listener, F_SETFL, O_NONBLOCK) < 0 || signals < 0 || epoll < 0 ||
+        !watch(EPOLL_CTL_ADD, signals, EPOLLIN) ||
+        !watch(EPOLL_CTL_ADD, listener, EPOLLIN | EPOLLET))
+        err(1, "epoll");
+    print_listening(listener, address);
+}
+
+/* Until SIGTERM or SIGINT. `next` does what is due and gives the milliseconds to the next, or -1.*/
+static inline void serve(void (*serve_connection)(int fd, uint32_t events), int (*next)(void))
+{
+    struct epoll_event events[EVENTS];
+    int count, fd;
+
+    for (;;) {
+        count = epoll_wait(epoll, events, EVENTS, next != NULL ? next() : -1);
+        if (count < 0 && errno != EINTR)
+            err(1, "epoll_wait");
+        for (int i = 0; i < count; i++) {
+            fd = events[i].data.fd;
+            if (fd == signals)
+                return;
+            if (fd == listener)
+                accept_all();
+            else
+                serve_connection(fd, events[i].events);
+        }
+    }
+}
+
+#endif

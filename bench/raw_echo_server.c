@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The echo server straight on epoll: the baseline for examples/echo. It reads no faster than the
+ * peer takes what comes back, and sends the rest of it also after the peer's end.
+ *
+ *     raw_echo_server [ADDRESS]
+ */
+#include "raw.h"
+
+enum { INPUT_SIZE = 64 * 1024 };
+
+static struct unsent *unsent[CONNECTION_LIMIT]; /* by descriptor; unused pages are free */
+static char input[INPUT_SIZE];
+
+static enum progress echo(int fd, uint32_t events)
+{
+    ssize_t n = recv(fd, input, INPUT_SIZE, 0);
+
+    if (n <= 0)
+        return n < 0 && errno == EAGAIN ? MUST_WAIT : IS_OVER;
+    if (!send_or_keep(fd, &unsent[fd], input, (size_t)n))
+        return IS_OVER;
+    if (unsent[fd] != NULL || (short_is_all(events) && n < INPUT_SIZE))
+        return MUST_WAIT;
+    return GOES_ON;
+}
+
+static void serve_connection(int fd, uint32_t events)
+{
+    enum progress progress = unsent[fd] != NULL ? send_unsent(fd, &unsent[fd]) : GOES_ON;
+
+    for (int round = 0; round < ROUNDS && progress == GOES_ON; round++)
+        progress = echo(fd, events);
+    if (progress == GOES_ON && !watch(EPOLL_CTL_MOD, fd, edges))
+        progress = IS_OVER;
+    if (progress == IS_OVER) {
+        free(unsent[fd]);
+        unsent[fd] = NULL;
+        close_connection(fd);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    const char *address = argc > 1 ? argv[1] : "tcp://127.0.0.1:9999";
+
+    open_server(address);
+    serve(serve_connection, NULL);
+    remove_socket_file(address);
+    return 0;
+}

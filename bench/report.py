@@ -1,0 +1,338 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Makes docs/benchmarks.md and its charts of the raw results that bench/run.py has written.
+
+    bench/report.py [FOLDER [DOCS]]     (build/bench and docs, unless named)
+"""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+sys.dont_write_bytecode = True
+import chart  # noqa: E402  (it must not leave compiled files among the sources)
+from rows import OURS, RAW, ROWS  # noqa: E402
+
+TOP = Path(__file__).resolve().parent.parent
+
+COLORS = {"coroutines": "#1b6ca8", "callbacks": "#d9772b", RAW: "#8b94a1"}
+OUR_COLORS = {name: COLORS[name] for name in OURS}
+
+
+# --- Words ----------------------------------------------------------------------------------------
+
+
+def table(head, rows):
+    """Markdown; columns of numbers to the right."""
+    def side(column):
+        cells = [row[column] for row in rows if row[column]]
+        return "---:" if all(re.match(r"[-\d]", cell) for cell in cells) else "---"
+
+    lines = ["| " + " | ".join(head) + " |",
+             "|" + "|".join(side(column) for column in range(len(head))) + "|"]
+    lines += ["| " + " | ".join(row) + " |" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def in_words(summary, digits=3):
+    if summary["interval"] is None:
+        return f"{summary['median']:.{digits}f}"
+    low, high = summary["interval"]
+    return f"{summary['median']:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+
+
+def count_in_words(value):
+    return f"{value:,.0f}" if value is not None else "-"
+
+
+def more_calls(calls, of_raw):
+    """{name: calls for each request}: the kinds of which there are clearly more, or fewer."""
+    kinds = {name: calls.get(name, 0) - of_raw.get(name, 0) for name in {*calls, *of_raw}}
+    return ", ".join(f"{more:+.2f} {name}" for name, more in sorted(kinds.items())
+                     if abs(more) >= 0.05)
+
+
+# --- Rows beside raw epoll ------------------------------------------------------------------------
+
+
+def throughput_section(pairs):
+    rows = []
+    for each in pairs:
+        middle = each["medians"]
+        for server in OURS:
+            beside = each["beside"][server]
+            judged = next(what for what in (beside["throughput"], beside["more_ns"])
+                          if "verdict" in what)
+            bound = (f"at least {judged['bound']:.2f}" if judged is beside["throughput"] else
+                     f"at most {judged['bound']:.0f} ns more: {in_words(judged, 1)}")
+            rows.append([f"`{each['row']}`", server, f"{middle[server]['per_second']:,.0f}",
+                         f"{middle[RAW]['per_second']:,.0f}", in_words(beside["throughput"]),
+                         bound, judged["verdict"]])
+    return table(["row", "style", "a second", "raw epoll's", "ratio", "bound", "verdict"], rows)
+
+
+def cpu_section(pairs):
+    rows = []
+    for each in pairs:
+        middle = each["medians"]
+        for server in OURS:
+            cpu = each["beside"][server]["cpu"]
+            rows.append([f"`{each['row']}`", server, f"{each['rate']:,}",
+                         f"{middle[server]['cpu_ns'] / 1000:.2f}",
+                         f"{middle[RAW]['cpu_ns'] / 1000:.2f}", in_words(cpu), cpu["level"]])
+    return table(["row", "style", "requests a second", "µs of CPU each", "raw epoll's", "ratio",
+                  "less or more"], rows)
+
+
+def calls_section(pairs):
+    rows = []
+    for each in pairs:
+        for connections, servers in (each["calls"] or {}).items():
+            totals = [f"{sum(servers[server].values()):.3f}" for server in (*OURS, RAW)]
+            more = [f"{server}: {words}" for server in OURS
+                    if (words := more_calls(servers[server], servers[RAW]))]
+            rows.append([f"`{each['row']}`", connections, *totals, "; ".join(more)])
+    return table(["row", "connections", *OURS, "raw epoll", "beside raw epoll"], rows)
+
+
+def ratio_chart(pairs, what, title, subtitle, unit):
+    groups = [(each["row"], {server: (each["beside"][server][what]["median"],
+                                      each["beside"][server][what]["interval"])
+                             for server in OURS}) for each in pairs]
+    return chart.dots(title, subtitle, OUR_COLORS, groups, unit)
+
+
+def calls_chart(pairs):
+    groups = []
+    for each in pairs:
+        if each["calls"]:
+            servers = each["calls"]["1"]
+            groups.append((each["row"], {server: sum(servers[server].values())
+                                         for server in (*OURS, RAW)}))
+    return chart.bars("System calls for each request",
+                      "By strace, with a single connection, so that no call serves two of them",
+                      COLORS, groups, "calls", "{:.2f}".format)
+
+
+# --- The other rows -------------------------------------------------------------------------------
+
+
+def memory_section(row):
+    return table(["server", "bytes resident", "bytes in the kernel"],
+                 [[server, count_in_words(each["resident"]), count_in_words(each["kernel"])]
+                  for server, each in row["servers"].items()])
+
+
+def memory_chart(row):
+    series = {"resident in the process": "#1b6ca8", "in the kernel": "#9cc3e0"}
+    groups = [(server, [dict(zip(series, (each["resident"], each["kernel"] or 0)))])
+              for server, each in row["servers"].items()]
+    return chart.stacks("What an idle connection holds",
+                        "In a greeting server, after one greeting", series, groups, "bytes")
+
+
+def busy_section(row):
+    return table(["server", "p99, µs", "with the busy one", "times", "bound", "verdict"],
+                 [[server, f"{each['alone_us']:,.0f}", f"{each['busy_us']:,.0f}",
+                   in_words(each["slowed"]),
+                   f"at most {each['slowed']['bound']}" if "bound" in each["slowed"] else "",
+                   each["slowed"].get("verdict", "")]
+                  for server, each in row["servers"].items()])
+
+
+def busy_chart(row):
+    series = {"without a busy one": "#9cc3e0", "with a busy one": "#1b6ca8"}
+    groups = [(server, dict(zip(series, (each["alone_us"], each["busy_us"]))))
+              for server, each in row["servers"].items()]
+    return chart.bars("One busy connection among 1,000",
+                      f"Latency of the others, 99 of 100; {row['rate']:,} requests a second in all",
+                      series, groups, "µs")
+
+
+def small_section(rows):
+    lines = []
+    for row in rows:
+        for name, each in row["ns"].items():
+            lines.append([row["words"][name], in_words(each, 1),
+                          in_words(each["times_floor"], 1) if "times_floor" in each else "",
+                          f"at most {each['bound']:.0f}: {each['verdict']}"
+                          if "bound" in each else ""])
+    return table(["what", "nanoseconds", "times the bare switch", "bound"], lines)
+
+
+def allocated_section(row):
+    return "".join(f"With the greeting in {name} the library itself allocates {count:,.1f} bytes "
+                   f"for an idle connection, counted by its allocator hook (at most "
+                   f"{row['bound']}: {row['verdict']}).\n" for name, count in row["bytes"].items())
+
+
+# --- The page -------------------------------------------------------------------------------------
+
+INTRODUCTION = """\
+<!-- Written by bench/report.py from what bench/run.py measured; `make bench` makes it anew. -->
+
+# Benchmarks
+
+Evert is held against the same service written straight on epoll in the best form that was found
+for it ([bench/raw_epoll_server.c](../bench/raw_epoll_server.c),
+[raw_echo_server.c](../bench/raw_echo_server.c), [raw_sink_server.c](../bench/raw_sink_server.c)).
+All servers keep the whole contract: the greeting servers have a limit for a line, tell of one that
+is too long and say farewell without destroying what they sent; none reads faster than its peer
+does. Every byte of every answer is checked.
+
+The server has one core and the load another, in a network of their own. In each round all servers
+are measured, one right after the other, in an order that changes, each in a new process. A ratio is
+the median of the rounds' ratios, and in brackets its 95 % interval, by ranks. A bound that lies
+within the interval is *undecided*. A round in which others used more than a tenth of the two cores
+is set aside.
+"""
+
+THROUGHPUT = """\
+## Requests a second
+
+As many as one core can serve. In `line-D-N` each of N connections sends D names at a time and waits
+for the D greetings; in `connect` each greeting has a connection of its own; in `echo-B` B bytes
+come back as they went; in `bulk` pieces of 64 KiB are read and dropped.
+"""
+
+CPU = """\
+## CPU time for each request
+
+All servers are given the same number of requests a second, half of what the slowest can do. What
+the server's process uses is read by its clock.
+"""
+
+CALLS = """\
+## System calls for each request
+
+Counted by `strace -c -f` in runs of their own: of a long load without those of a short one, so that
+nothing of the start and the end is in them.
+"""
+
+MEMORY = """\
+## Memory of idle connections
+
+Each connection was greeted once. Resident is what the process has in memory more for each; in the
+kernel is what its memory control group counts for each (page tables are part of it).
+"""
+
+BUSY = """\
+## One busy connection
+
+The others ask at a fixed rate; one connection more sends names without an end and without waiting.
+"""
+
+SMALL = "## Small things\n"
+
+
+def machine_section(rows):
+    about = rows[0]["machine"]
+    network = "a network of their own" if about["own_network"] else "the machine's network"
+    lines = [
+        f"{about['processor']}, {about['cores']} cores, {about['memory_bytes'] / 2**30:.0f} GiB",
+        f"{about['kernel']}, {about['system']}",
+        about["compiler"],
+        f"servers on core {about['server_core']}, load on core {about['load_core']}, in {network}",
+    ]
+    commands = [[f"`{row['row']}`", f"{row['round_count']}", f"`{row['command']}`",
+                 f"{row['took']:.0f}"] for row in rows]
+    return ("## How it was measured\n\n" + "".join(f"- {line}\n" for line in lines) + "\n"
+            "`bench/run.py build/release ROW` measures a row alone, `bench/run.py --list` lists "
+            "them, and `make bench` measures all and writes this page. The raw results are in "
+            "`build/bench`. By hand, for the row `line-1-64`:\n\n"
+            "```sh\n"
+            "unshare -n sh -c 'ip link set lo up\n"
+            "    taskset -c 0 build/release/examples/greeting/coroutine_server "
+            "tcp://127.0.0.1:9999 &\n"
+            "    sleep 1\n"
+            "    taskset -c 1 build/release/bench/load tcp://127.0.0.1:9999 --pid $!\n"
+            "    taskset -c 1 build/release/bench/load tcp://127.0.0.1:9999 --pid $! "
+            "--rate 50000\n"
+            "    kill $!'\n"
+            "```\n\n"
+            "The system calls: the same with `strace -c -f -U calls,errors,name` before the "
+            "server.\n\n" + table(["row", "rounds", "load", "seconds that it took"],
+                                  commands))
+
+
+def picture(name, words):
+    return f"![{words}](benchmarks/{name}.svg)\n"
+
+
+class Page:
+    """The text of the page, and its charts."""
+
+    def __init__(self):
+        self.parts, self.charts = [INTRODUCTION], {}
+
+    def add(self, *parts):
+        self.parts += parts
+
+    def draw(self, name, words, drawing):
+        self.charts[name] = drawing
+        self.parts.append(picture(name, words))
+
+    def write(self, docs):
+        (docs / "benchmarks").mkdir(parents=True, exist_ok=True)
+        (docs / "benchmarks.md").write_text("\n".join(self.parts), encoding="utf-8")
+        for name, drawing in self.charts.items():
+            (docs / "benchmarks" / f"{name}.svg").write_text(drawing, encoding="utf-8")
+
+
+def add_pairs(page, pairs):
+    page.add(THROUGHPUT)
+    page.draw("throughput", "Requests a second, beside raw epoll", ratio_chart(
+        pairs, "throughput", "Requests a second, beside raw epoll",
+        "Ratio, and its 95 % interval; to the right is faster", "times raw epoll"))
+    page.add(throughput_section(pairs), CPU)
+    page.draw("cpu", "CPU time for each request, beside raw epoll", ratio_chart(
+        pairs, "cpu", "CPU time for each request, beside raw epoll",
+        "Ratio at the same number of requests a second; to the left is less", "times raw epoll"))
+    page.add(cpu_section(pairs))
+    if any(each["calls"] for each in pairs):
+        page.add(CALLS)
+        page.draw("calls", "System calls for each request", calls_chart(pairs))
+        page.add(calls_section(pairs))
+
+
+def make_page(rows):
+    """The page of what was measured, in the order of the rows; a row that was not is not in it."""
+    page = Page()
+
+    def of(kind):
+        return [row for row in rows if row["kind"] == kind]
+
+    if of("pairs"):
+        add_pairs(page, of("pairs"))
+    for row in of("busy"):
+        page.add(BUSY)
+        page.draw("busy", row["title"], busy_chart(row))
+        page.add(busy_section(row))
+    for row in of("memory"):
+        page.add(MEMORY)
+        page.draw("memory", row["title"], memory_chart(row))
+        page.add(memory_section(row))
+    for row in of("allocated"):
+        page.add(allocated_section(row))
+    if of("small"):
+        page.add(SMALL, small_section(of("small")))
+    page.add(machine_section(rows))
+    return page
+
+
+def main():
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else TOP / "build/bench"
+    docs = Path(sys.argv[2]) if len(sys.argv) > 2 else TOP / "docs"
+    paths = [folder / f"{row.name}.json" for row in ROWS]
+    rows = [json.loads(path.read_text(encoding="utf-8")) for path in paths if path.exists()]
+    if not rows:
+        print(f"{folder} holds no results; bench/run.py writes them", file=sys.stderr)
+        return 1
+    make_page(rows).write(docs)
+    print(f"{docs}/benchmarks.md and its charts are written")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,190 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""What the measurements are made with: the raw servers keep the contract of those that they stand
+beside, the load finds out wrong answers, and a row can be measured alone."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+
+sys.dont_write_bytecode = True
+import support  # noqa: E402  (it must not leave compiled files among the sources)
+from support import Server, converse, expect, last_words  # noqa: E402
+
+sys.path.insert(0, os.path.join(support.SOURCE, "bench"))
+import rows  # noqa: E402
+from measuring import load_command  # noqa: E402
+
+RUN = os.path.join(support.SOURCE, "bench/run.py")
+SECONDS = 0.05
+LIMIT = 1024
+MOST_HELD = 16 * support.MEBIBYTE  # bytes that a server which holds its peer back may take
+
+
+def built(path):
+    return [os.path.join(support.BUILD, path)]
+
+
+def load(program, address, **options):
+    """Gives the status, and the results."""
+    command = load_command(*built(program), address, {"seconds": SECONDS, **options})
+    done = subprocess.run(list(map(str, command)), stdin=subprocess.DEVNULL, timeout=30,
+                          stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False)
+    return done.returncode, json.loads(done.stdout)
+
+
+# ---- The loads ----
+
+
+def expect_load(program, server, **options):
+    status, results = load(program, server.address, pid=server.pid, **options)
+    expect("status, errors", (0, 0), (status, results["errors"]))
+    for what in ("requests", "per_second", "cpu_ns"):
+        expect(f"{what} of {options}", True, results[what] > 0)
+
+
+def serves_its_row(row, program):
+    with Server(built(program)) as server:
+        expect_load(row.load, server, **row.options)
+        expect_load(row.load, server, **row.options, rate=200)
+        server.stop()
+
+
+def serves_the_others_beside_a_busy_one(program):
+    with Server(built(program)) as server:
+        expect_load("bench/load", server, connections=20, busy=True)
+        expect_load("bench/load", server, connections=20, busy=True, rate=500)
+        server.stop()
+
+
+def the_load_finds_wrong_answers(program, wrong):
+    with Server(built(wrong)) as server:
+        status, results = load(program, server.address, connections=2)
+        expect("status", 1, status)
+        expect("errors", True, results["errors"] > 0)
+
+
+# ---- The raw servers ----
+
+
+def a_name_too_long_is_told_of(server):
+    with support.connect(server.address) as sock:
+        converse(sock, b"a" * LIMIT + b"\r\n", b"Hello, " + b"a" * LIMIT + b"!\r\n")
+        last_words(sock, b"b" * (LIMIT + 1) + b"\r\nmore\r\n" * 9, b"error: name too long\r\n")
+
+
+def names_come_byte_by_byte(server):
+    with support.connect(server.address) as sock:
+        for byte in b"An\rn\n\r":
+            sock.send(bytes([byte]))
+        converse(sock, b"\nBob\r\n", b"Hello, An\rn\n!\r\nHello, Bob!\r\n")
+
+
+def answers_what_came_with_the_end(server):
+    with support.connect(server.address) as sock:
+        last_words(sock, b"Ann\r\nBob\r\n", b"Hello, Ann!\r\nHello, Bob!\r\n")
+
+
+def a_peer_that_never_reads_is_held_back(server):
+    with support.connect(server.address) as sock:
+        support.send_until_blocked(sock, b"Ann\r\n" * 1000, MOST_HELD)
+    with support.connect(server.address) as sock:
+        converse(sock, b"Ann\r\n", server.answer)
+
+
+def much_comes_back_as_it_went(server):
+    data = os.urandom(3 * support.MEBIBYTE)
+    with support.connect(server.address) as sock:
+        expect("echo", data, support.exchange(sock, data, len(data)))
+        last_words(sock, b"the end", b"the end")
+
+
+def bytes_are_counted(server):
+    with support.connect(server.address) as sock:
+        last_words(sock, b"x" * 1234567, b"1234567\r\n")
+    with support.connect(server.address) as sock:
+        last_words(sock, b"", b"0\r\n")
+
+
+RAW_CASES = [
+    ("raw_epoll_server", b"Hello, Ann!\r\n", [
+        a_name_too_long_is_told_of, names_come_byte_by_byte, answers_what_came_with_the_end,
+        a_peer_that_never_reads_is_held_back]),
+    ("raw_echo_server", b"Ann\r\n", [
+        much_comes_back_as_it_went, a_peer_that_never_reads_is_held_back]),
+    ("raw_sink_server", b"", [bytes_are_counted]),
+    ("callback_sink", b"", [bytes_are_counted]),
+    ("coroutine_sink", b"", [bytes_are_counted]),
+]
+
+
+# ---- The driver ----
+
+
+def run(*arguments):
+    done = subprocess.run([sys.executable, "-B", RUN, *arguments], stdin=subprocess.DEVNULL,
+                          timeout=40, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                          check=False)
+    return done.returncode, done.stdout
+
+
+def rows_are_listed():
+    status, output = run("--list")
+    expect("status", 0, status)
+    expect("rows", [row.name for row in rows.ROWS], [line.split()[0] for line in
+                                                     output.splitlines()])
+
+
+def an_unknown_row_is_an_error():
+    status, output = run(support.BUILD, "line-1-65")
+    expect("status", 2, status)
+    expect("words", True, "there is no row 'line-1-65'" in output)
+
+
+def a_row_is_measured_alone():
+    with tempfile.TemporaryDirectory() as folder:
+        status, output = run(support.BUILD, "line-1-64", "--rounds", "1", "--seconds",
+                             str(SECONDS), "--out", folder)
+        support.comment(output)
+        expect("status", 0, status)
+        expect("files", ["line-1-64.json"], os.listdir(folder))
+        with open(os.path.join(folder, "line-1-64.json"), encoding="utf-8") as file:
+            results = json.load(file)
+    for connections in ("1", "64"):
+        for server in rows.SERVERS:
+            calls = results["calls"][connections][server]
+            for name in ("recvfrom", "sendto"):
+                expect(f"{name}, {server}, {connections}", 1.0, round(calls[name], 2))
+    for what in ("per_second", "cpu_ns"):
+        for server in rows.SERVERS:
+            expect(what, True, results["medians"][server][what] > 0)
+
+
+def main():
+    cases = support.Cases()
+    for row in rows.ROWS:
+        if row.kind == "pairs":
+            for style, program in row.programs.items():
+                cases.run(f"{row.name} {style} serves its row", serves_its_row, row, program)
+    for style, program in rows.GREETING.items():
+        cases.run(f"{style} serves the others beside a busy one",
+                  serves_the_others_beside_a_busy_one, program)
+    cases.run("wrong greetings are found", the_load_finds_wrong_answers, "bench/load",
+              rows.ECHO["raw"])
+    cases.run("wrong counts are found", the_load_finds_wrong_answers, "bench/load_bulk",
+              rows.ECHO["raw"])
+    for name, answer, functions in RAW_CASES:
+        with Server(built(f"bench/{name}")) as server:
+            server.answer = answer
+            for function in functions:
+                cases.run(f"{name} {support.words_of(function)}", function, server)
+            cases.run(f"{name} ends after all that", server.stop)
+    for case in (rows_are_listed, an_unknown_row_is_an_error, a_row_is_measured_alone):
+        cases.run(support.words_of(case), case)
+    cases.exit()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,204 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""The statistics of the measurements, and the page and the charts that are made of results."""
+
+import math
+import os
+import re
+import sys
+import tempfile
+import xml.etree.ElementTree as xml
+from pathlib import Path
+
+sys.dont_write_bytecode = True
+import support  # noqa: E402  (it must not leave compiled files among the sources)
+from support import expect  # noqa: E402
+
+sys.path.insert(0, os.path.join(support.SOURCE, "bench"))
+import chart  # noqa: E402
+import measuring  # noqa: E402
+import report  # noqa: E402
+import rows  # noqa: E402
+import stats  # noqa: E402
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+# The ranks are those of the table of the sign test: of so many values the d-th from either end.
+RANKS = {6: 1, 8: 1, 9: 2, 11: 2, 12: 3, 15: 4, 17: 5, 20: 6, 25: 8, 30: 10}
+
+
+def intervals_go_by_ranks():
+    for count, rank in RANKS.items():
+        values = list(range(1, count + 1))
+        expect(f"interval of {count}", (rank, count + 1 - rank),
+               stats.interval(values[::2] + values[1::2]))
+
+
+def an_odd_round_does_not_widen_an_interval():
+    values = list(range(1, 16))
+    expect("interval", stats.interval(values), stats.interval(values[:-1] + [10 ** 9]))
+
+
+def few_rounds_have_no_interval():
+    for count in range(1, 6):
+        expect(f"interval of {count}", (-math.inf, math.inf), stats.interval([1.0] * count))
+    expect("summary", None, stats.summary([1.0] * 5)["interval"])
+    expect("verdict", "undecided", stats.verdict([1.0] * 5, 0.5, True))
+
+
+def about(middle):
+    """Fifteen values, whose interval is from middle - 0.04 to middle + 0.04."""
+    return [middle + (i - 7) / 100 for i in range(15)]
+
+
+def verdicts_are_undecided_where_the_bound_is_in_the_interval():
+    for middle, at_least, word in [
+            (1.05, True, "holds"), (1.03, True, "undecided"), (0.97, True, "undecided"),
+            (0.95, True, "MISSED"), (0.95, False, "holds"), (0.97, False, "undecided"),
+            (1.03, False, "undecided"), (1.05, False, "MISSED")]:
+        expect(f"{middle}, at least: {at_least}", word,
+               stats.verdict(about(middle), 1.0, at_least))
+
+
+def a_busy_machine_decides_nothing():
+    expect("verdict", stats.BUSY, stats.verdict(about(9), 1.0, True, busy=True))
+    expect("level", stats.BUSY, stats.level(about(9), busy=True))
+
+
+def levels_say_less_or_more():
+    for middle, word in [(0.95, "less"), (0.97, "undecided"), (1.03, "undecided"), (1.05, "more")]:
+        expect(f"{middle}", word, stats.level(about(middle)))
+
+
+def ratios_are_those_of_the_same_round():
+    rounds = [{"ours": {"x": 6}, "raw": {"x": 3}}, {"ours": {"x": 1}, "raw": {"x": 2}}]
+    expect("ratios", [2.0, 0.5], stats.ratios(rounds, "ours", "raw", "x"))
+    expect("differences", [3, -1], stats.differences(rounds, "ours", "raw", "x"))
+
+
+def a_missed_bound_is_found_wherever_it_is():
+    results = {"rounds": [1, 2], "servers": {"a": {"verdict": "holds"}, "b": [{"verdict": "?"}]}}
+    expect("before", False, stats.missed(results))
+    results["servers"]["b"][0]["verdict"] = "MISSED"
+    expect("after", True, stats.missed(results))
+
+
+def the_table_of_strace_is_understood():
+    text = ("    calls    errors syscall\n--------- --------- ----------------\n"
+            "      100        30 recvfrom\n       70           sendto\n"
+            "        5         5 accept4\n--------- --------- ----------------\n"
+            "      175        35 total\n")
+    expect("counts", {"recvfrom": 70, "recvfrom, failed": 30, "sendto": 70, "accept4": 0,
+                      "accept4, failed": 5}, measuring.read_trace(text))
+
+
+def ticks_are_round_and_enclose():
+    for low, high in [(0, 7), (0.93, 1.04), (0, 61234), (0.2, 1.61), (0, 0.19)]:
+        marks = chart.ticks(low, high)
+        if not (marks[0] <= low and marks[-1] >= high and 3 <= len(marks) <= 10):
+            raise support.Failed(f"ticks of {low} to {high}: {marks}")
+        expect("words", len(marks), len(set(chart.tick_words(marks))))
+
+
+# ---- A page of made-up results ----
+
+MACHINE = {"processor": "Made Up", "cores": 2, "memory_bytes": 2 ** 31, "kernel": "Linux 6",
+           "system": "Some", "compiler": "cc 1", "load": 0.1, "server_core": 0, "load_core": 1,
+           "own_network": True}
+
+
+def pairs_results(ratio):
+    """A row in which coroutines serve `ratio` as much as raw epoll, and callbacks as much."""
+    def measured(per_second):
+        return {"per_second": per_second, "ns": 1e9 / per_second, "cpu_ns": 5000.0,
+                "cpu_share": 1.0, "others": 0.0, "held": 1.0}
+
+    row = next(row for row in rows.ROWS if row.name == "line-1-64")
+    rounds = [{"raw": measured(1000.0), "callbacks": measured(1000.0),
+               "coroutines": measured(1000.0 * ratio)} for _ in range(9)]
+    return {
+        "row": row.name, "kind": row.kind, "title": row.title, "command": row.command(),
+        "round_count": 9, "seconds": 0.4, "took": 12.0, "machine": MACHINE, "unit": row.unit,
+        "rate": 500, "rounds": rounds,
+        "medians": {server: {what: stats.middle(rounds, server, what)
+                             for what in ("per_second", "cpu_ns", "cpu_share")}
+                    for server in rows.SERVERS},
+        "beside": {server: row.compare(rounds, server) for server in rows.OURS},
+        "calls": {"1": {"raw": {"recvfrom": 1.0}, "coroutines": {"recvfrom": 1.0, "brk": 0.5},
+                        "callbacks": {"recvfrom": 1.0}}},
+    }
+
+
+def write_page(results):
+    with tempfile.TemporaryDirectory() as folder:
+        docs = Path(folder)
+        report.make_page(results).write(docs)
+        text = (docs / "benchmarks.md").read_text(encoding="utf-8")
+        charts = {path.name: path.read_text(encoding="utf-8")
+                  for path in (docs / "benchmarks").iterdir()}
+    expect("charts in the page", sorted(charts),
+           sorted(re.findall(r"\(benchmarks/([a-z]+\.svg)\)", text)))
+    return text, charts
+
+
+def line_of(text, *words):
+    lines = [line for line in text.splitlines() if all(word in line for word in words)]
+    if not lines:
+        raise support.Failed(f"no line of the page has {words}")
+    return lines[0]
+
+
+def the_page_holds_the_figures():
+    text, _ = write_page([pairs_results(0.9)])
+    line = line_of(text, "`line-1-64`", "coroutines", "0.95")
+    for words in ("| 900 | 1,000 | 0.900 (0.900 to 0.900) |", "MISSED"):
+        expect(words, True, words in line)
+    expect("callbacks hold", True, "holds" in line_of(text, "`line-1-64`", "callbacks", "0.95"))
+    expect("calls", True, "coroutines: +0.50 brk" in text)
+    expect("machine", True, "Made Up, 2 cores, 2 GiB" in text)
+
+
+def the_charts_are_drawn_to_scale():
+    _, charts = write_page([pairs_results(0.9)])
+    places = {}
+    for name, text in charts.items():
+        root = xml.fromstring(text)
+        width = float(root.get("width"))
+        for element in root.iter():
+            for key in ("x", "cx", "x1", "x2"):
+                if not 0 <= float(element.get(key, 0)) <= width:
+                    raise support.Failed(f"{name}: {element.attrib} is outside of the picture")
+        places[name] = [float(dot.get("cx")) for dot in root.iter(f"{SVG}circle")]
+    ours, callbacks = places["throughput.svg"]
+    expect("coroutines left of callbacks", True, ours < callbacks)
+    expect("the same CPU time", 1, len(set(places["cpu.svg"])))
+
+
+def bars_are_as_long_as_their_values():
+    root = xml.fromstring(chart.bars("a", "b", {"x": "#111111", "y": "#222222"},
+                                     [("one", {"x": 10, "y": 20})], "things"))
+    lengths = {box.get("fill"): float(box.get("width")) for box in root.iter(f"{SVG}rect")
+               if float(box.get("x", 0)) >= chart.LEFT}
+    expect("twice as long", True, abs(lengths["#222222"] - 2 * lengths["#111111"]) < 0.2)
+
+
+CASES = [
+    intervals_go_by_ranks, an_odd_round_does_not_widen_an_interval, few_rounds_have_no_interval,
+    verdicts_are_undecided_where_the_bound_is_in_the_interval, a_busy_machine_decides_nothing,
+    levels_say_less_or_more, ratios_are_those_of_the_same_round,
+    a_missed_bound_is_found_wherever_it_is, the_table_of_strace_is_understood,
+    ticks_are_round_and_enclose, the_page_holds_the_figures, the_charts_are_drawn_to_scale,
+    bars_are_as_long_as_their_values,
+]
+
+
+def main():
+    cases = support.Cases()
+    for case in CASES:
+        cases.run(support.words_of(case), case)
+    cases.exit()
+
+
+if __name__ == "__main__":
+    main()
