@@ -50,6 +50,7 @@
     X(EPOLL_CTL)            \
     X(EPOLL_WAIT)           \
     X(POLL)                 \
+    X(CLOCK)                \
     X(MAP)                  \
     X(UNMAP)                \
     X(PROTECT)              \

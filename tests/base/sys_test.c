@@ -127,6 +127,8 @@ static int64_t make(enum evert__sys_call call)
         return evert__sys_epoll_wait(-1, &event, 1, 0);
     case EVERT__SYS_POLL:
         return evert__sys_poll(&polled, 1, 0);
+    case EVERT__SYS_CLOCK:
+        return evert__sys_clock();
     case EVERT__SYS_MAP:
         return evert__sys_map(4096, &error) == NULL ? error : 0;
     case EVERT__SYS_UNMAP:
