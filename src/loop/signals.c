@@ -14,9 +14,10 @@
 
 #define SIGNALS 65
 
-/* The handler, which may run in any thread, looks only at what is atomic; the lock is for all else,
- * since loops of several threads may want the same signal. */
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+/*
+ * The handler, which may run in any thread, looks only at what is atomic; all else is under the
+ * process's lock, since loops of several threads may want the same signal.
+ */
 static struct slot {
     _Atomic(evert_loop *) loop; /* that watches, or NULL */
     _Atomic(uint64_t) birth;    /* of the process that it watches in */
@@ -78,7 +79,7 @@ int evert__signal_watch(evert_loop *loop, struct evert__signal_watch *watch)
 
     struct slot *slot = &slots[watch->number];
     struct sigaction now;
-    pthread_mutex_lock(&lock);
+    evert__process_lock();
     bool inherited = atomic_load(&slot->birth) != loop->birth;
     bool first = inherited || atomic_load(&slot->loop) == NULL;
     if (first)
@@ -95,7 +96,7 @@ int evert__signal_watch(evert_loop *loop, struct evert__signal_watch *watch)
     else
         atomic_store(&slot->loop, NULL);
     watch->loop = rc < 0 ? NULL : loop;
-    pthread_mutex_unlock(&lock);
+    evert__process_unlock();
     if (!first)
         evert__loop_wake(loop); /* one that came just now may have woken the loop before */
     return rc;
@@ -115,12 +116,12 @@ void evert__signal_unwatch(struct evert__signal_watch *watch)
         return;
     struct slot *slot = &slots[watch->number];
     evert__link_remove(&watch->ready.link);
-    pthread_mutex_lock(&lock);
+    evert__process_lock();
     if (atomic_load(&slot->loop) == watch->loop && slot->watch == watch) {
         evert__sys_sigaction(watch->number, &slot->old, NULL);
         atomic_store(&slot->loop, NULL);
     }
-    pthread_mutex_unlock(&lock);
+    evert__process_unlock();
     if (!evert__loop_forked(watch->loop))
         wait_for_handlers(slot);
     watch->loop = NULL;
@@ -131,10 +132,10 @@ void evert__signals_check(evert_loop *loop)
     for (int i = 1; i < SIGNALS; i++) {
         if (atomic_load(&slots[i].loop) != loop || atomic_load(&slots[i].count) == 0)
             continue;
-        pthread_mutex_lock(&lock);
+        evert__process_lock();
         if (atomic_load(&slots[i].loop) == loop && atomic_exchange(&slots[i].count, 0) > 0)
             evert__ready_push(loop, &slots[i].watch->ready);
-        pthread_mutex_unlock(&lock);
+        evert__process_unlock();
     }
 }
 
