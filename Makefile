@@ -36,7 +36,8 @@ FUZZ_TARGETS ?= $(notdir $(wildcard fuzz/seeds/*))
 # that need clang have it as the third word.
 setup = @test -f $(1)/build.ninja || $(if $(3),CC=$(3)) $(MESON) setup $(1) $(2)
 
-.PHONY: build demo check check-long check-build coverage fuzz mutants bench install clean format lint help
+.PHONY: build demo check check-long check-build coverage fuzz mutants bench install clean \
+        format lint help
 .DEFAULT_GOAL := build
 
 build:
