@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <evert/base/error.h>
+
 #include "base/sys.h"
 #include "loop/loop.h"
 
@@ -49,8 +51,16 @@ void evert__fd_end_by_reset(const struct evert__fd *fd)
     (void)evert__sys_setsockopt(fd->number, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
 }
 
+/*
+ * In a child of a fork nothing is sent and nothing taken: it would be sent twice, and missing in
+ * the parent.
+ */
 bool evert__op_start(struct evert__op *op)
 {
+    if (__builtin_expect(evert__loop_forked(op->fd->loop), 0)) {
+        op->result = EVERT_ECLOSED;
+        return true;
+    }
     return op->fd->loop->backend->start(op);
 }
 
@@ -61,6 +71,8 @@ bool evert__op_cancel(struct evert__op *op)
 
 ssize_t evert__source_take(struct evert__source *source, void *buffer, size_t size)
 {
+    if (__builtin_expect(evert__loop_forked(source->fd->loop), 0))
+        return EVERT_ECLOSED;
     return source->fd->loop->backend->take(source, buffer, size);
 }
 

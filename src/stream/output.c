@@ -117,6 +117,8 @@ void evert__output_break(evert_stream *s, int error)
 
 int evert__end_our_side(evert_stream *s)
 {
+    if (evert__loop_forked(s->loop))
+        return EVERT_ECLOSED; /* it is the parent's to end */
     int rc = evert__sys_shutdown(s->fd.number, SHUT_WR);
     return rc == -ENOTCONN ? -EPIPE : rc;
 }

@@ -445,6 +445,52 @@ static void test_a_cancel_that_comes_behind_the_wake_ends_accepting(void **state
     close(client);
 }
 
+/* ---- A child of a fork ---- */
+
+static evert_stream *inherited;
+
+static int take_and_end(void *unused)
+{
+    evert_bytes bytes;
+    (void)unused;
+    if (evert_read(inherited, &bytes, 9) != EVERT_ECLOSED)
+        return 1;
+    if (evert_write_eof(inherited) != EVERT_ECLOSED)
+        return 2;
+    return evert_close(inherited) == 0 ? 0 : 3;
+}
+
+static int send_queued(void *unused)
+{
+    (void)unused;
+    return evert_flush(inherited) == EVERT_ECLOSED ? 0 : 1;
+}
+
+/* P9, F38: what has come is the parent's to take, and what was written the parent's to send. */
+static void test_a_child_takes_nothing_and_sends_nothing(void **state)
+{
+    (void)state;
+    for (int kind = TCP; kind <= UNIX; kind++) {
+        struct ends e = make_ends((enum kind)kind);
+        evert_bytes bytes;
+        inherited = e.s;
+        peer_say(e.peer, "come");
+        wait_until(has_events(e.s->fd.number, POLLIN));
+        struct child child = in_child(take_and_end, NULL);
+        check_exit(&child, 0);
+        check_rc(evert_puts(e.s, "once"), 0);
+        child = in_child(send_queued, NULL);
+        check_exit(&child, 0);
+        check_count(evert_read(e.s, &bytes, 9), 4);
+        check_bytes(bytes, "come");
+        check_rc(evert_write_eof(e.s), 0);
+        peer_hears(e.peer, "once");
+        peer_hears_end(e.peer);
+        close(e.peer);
+        check_rc(evert_close(e.s), 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -452,6 +498,7 @@ int main(void)
         everywhere(test_a_new_connection_has_the_usual_limits_and_no_buffers),
         everywhere(test_a_cancel_that_comes_behind_the_wake_ends_accepting),
         everywhere(test_without_memory_a_connected_descriptor_is_closed),
+        everywhere(test_a_child_takes_nothing_and_sends_nothing),
     };
     return run_table(tests);
 }
