@@ -94,10 +94,21 @@ bool evert__loop_is_own(const evert_loop *loop);
 /* Where *loop is NULL: the one that runs here, or else this thread's own. */
 int evert__loop_or_here(evert_loop **loop);
 
-/* Whether the loop was inherited over a fork, so that it may not be used here. */
-bool evert__loop_forked(const evert_loop *loop);
+/* To be called before a loop is made; gives the number of the loops of this process. */
 int evert__fork_guard(uint64_t *ret_birth);
-uint64_t evert__fork_birth(void); /* of loops of this process; 0 in a child that has made none */
+extern _Atomic uint64_t *evert__fork_page; /* where that number stands, once there is a loop */
+
+/* The same number; 0 in a child that has made no loop yet. */
+static inline uint64_t evert__fork_birth(void)
+{
+    return atomic_load_explicit(evert__fork_page, memory_order_relaxed);
+}
+
+/* Whether the loop was inherited over a fork, so that it may not be used here. */
+static inline bool evert__loop_forked(const evert_loop *loop)
+{
+    return __builtin_expect(evert__fork_birth() != loop->birth, 0);
+}
 
 /* Guards what the loops of all threads share. A fork waits for it, so a child finds it free. */
 void evert__process_lock(void);

@@ -57,7 +57,7 @@ void evert__fd_end_by_reset(const struct evert__fd *fd)
  */
 bool evert__op_start(struct evert__op *op)
 {
-    if (__builtin_expect(evert__loop_forked(op->fd->loop), 0)) {
+    if (evert__loop_forked(op->fd->loop)) {
         op->result = EVERT_ECLOSED;
         return true;
     }
@@ -71,7 +71,7 @@ bool evert__op_cancel(struct evert__op *op)
 
 ssize_t evert__source_take(struct evert__source *source, void *buffer, size_t size)
 {
-    if (__builtin_expect(evert__loop_forked(source->fd->loop), 0))
+    if (evert__loop_forked(source->fd->loop))
         return EVERT_ECLOSED;
     return source->fd->loop->backend->take(source, buffer, size);
 }

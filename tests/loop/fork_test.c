@@ -462,9 +462,38 @@ static void test_a_fork_finds_no_lock_of_another_thread_taken(void **state)
     pthread_join(maker, NULL);
 }
 
+/* Answers as a kernel does that does not know the advice. */
+static bool refuse_advice(enum evert__sys_call call, const void *site, size_t *size,
+                          int64_t *result)
+{
+    (void)site;
+    (void)size;
+    *result = -EINVAL;
+    return call == EVERT__SYS_ADVISE;
+}
+
+static void fork_is_noticed_without_advice(void)
+{
+    evert__sys_set_hook(refuse_advice);
+    MUST(evert_loop_new(&loop) == 0);
+    evert__sys_set_hook(NULL);
+    MUST(exit_of(fork_child(inherited_is_closed)) == 0);
+    MUST(exit_of(fork_child(new_loop_works)) == 0);
+    MUST(evert_loop_turn(loop, 0) == 0);
+    evert_loop_free(loop);
+}
+
+/* P9: the first of all, since the advice is asked for once in a process, with its first loop. */
+static void test_fork_is_noticed_where_the_kernel_does_not_help(void **state)
+{
+    (void)state;
+    assert_int_equal(exit_of(fork_child(fork_is_noticed_without_advice)), 0);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_fork_is_noticed_where_the_kernel_does_not_help),
         LOOP_CASE(test_inherited_loop_is_closed),
         LOOP_CASE(test_new_loop_works_in_the_child),
         LOOP_CASE(test_child_may_free_the_inherited_loop_first),
