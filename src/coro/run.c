@@ -128,7 +128,8 @@ int evert_run_at(evert_fn *fn, void *arg, const evert_run_options *options, cons
 
     if (options == NULL)
         options = &usual;
-    if (evert__loop_running() != NULL)
+    const evert_loop *running = evert__loop_running();
+    if (running != NULL && !evert__loop_forked(running)) /* in a child it is the parent's */
         return EVERT_ECONTEXT;
     int rc = evert__loop_own(&run.loop);
     if (rc < 0)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* evert_run and evert_main (P9): results, signals, draining, what is left as it was. */
 #include <pthread.h>
+#include <sys/wait.h>
 
 #include <evert/coro/await.h>
 
@@ -49,6 +50,27 @@ static void test_a_run_inside_a_run_is_an_error(void **state)
     check_rc(evert_run(nested, NULL), EVERT_ECONTEXT);
     check_rc(in_task(nested, NULL), EVERT_ECONTEXT);
     check_rc(in_callback(nested, NULL), EVERT_ECONTEXT);
+}
+
+/* How the child ended: 0 when what it ran came to what it should. */
+static int run_in_child(void *unused)
+{
+    int status = -1, result = -EDOM;
+    pid_t pid = fork();
+    (void)unused;
+    if (pid == 0)
+        _exit(evert_run(give, &result) == -EDOM ? 0 : 1);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    return status;
+}
+
+/* P9: a process for each task, or for each callback, in which a program begins anew. */
+static void test_a_child_made_in_a_run_may_run_anew(void **state)
+{
+    (void)state;
+    check_rc(evert_run(run_in_child, NULL), 0);
+    check_rc(in_task(run_in_child, NULL), 0);
+    check_rc(in_callback(run_in_child, NULL), 0);
 }
 
 static int stop_myself(void *first)
@@ -659,6 +681,7 @@ int main(void)
         cmocka_unit_test(test_a_positive_result_gives_zero_and_a_negative_itself),
         cmocka_unit_test(test_it_uses_the_loop_that_the_threads_blocking_calls_use),
         cmocka_unit_test(test_a_run_inside_a_run_is_an_error),
+        cmocka_unit_test(test_a_child_made_in_a_run_may_run_anew),
         cmocka_unit_test(test_a_stopped_run_cancels_main_and_says_so),
         cmocka_unit_test(test_without_descriptors_it_fails_and_works_later),
         cmocka_unit_test(test_without_memory_for_a_stack_it_fails_and_works_later),
