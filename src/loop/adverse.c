@@ -157,8 +157,8 @@ static bool arm(struct evert__source *source)
     evert_loop *loop = source->fd->loop;
     if (!inner->arm(source))
         return false;
-    if (draw(loop, 2))
-        return true;
+    if (source->fd->error < 0 || draw(loop, 2))
+        return true; /* no back end keeps an error of registering back: it is found at once */
     hold_source(source, 1 + draw(loop, 3));
     return false;
 }
