@@ -217,26 +217,35 @@ static void print_site(const struct plan *plan)
     }
 }
 
-static void explain(const struct scenario *scenario, const struct plan *plan, const char *words,
-                    int output)
+static void print_fault(const struct plan *plan)
 {
-    const char *back_end = getenv("EVERT_BACKEND");
     char site[2000];
-    printf("# %s: %s\n", scenario->name, words);
     if (plan->fault == FAULT_CALL) {
         print_site(plan);
         if (plan->answer != 0)
-            printf("#   answered %" PRId64 " (%s)", plan->answer,
+            printf("#   answers %" PRId64 " (%s)", plan->answer,
                    evert_error_name((int)plan->answer));
         else
-            printf("#   no more than %zu bytes", plan->most);
+            printf("#   takes no more than %zu bytes", plan->most);
     } else {
         site_words(&record->failed_at, true, site, sizeof(site));
         printf("#   %s\n#   has no memory", site);
     }
-    printf(", from number %u on %u times or %u ms, seed %" PRIu64 "; failed %u, came to %s\n",
-           plan->nth, plan->times, plan->span, plan->seed, record->failed,
-           record->ended ? evert_error_name(record->result) : "no end");
+    printf(", from number %u on, %u times or for %u ms; it was met %u times\n", plan->nth,
+           plan->times, plan->span, record->failed);
+}
+
+static void explain(const struct scenario *scenario, const struct plan *plan, const char *words,
+                    int output)
+{
+    const char *back_end = getenv("EVERT_BACKEND");
+    printf("# %s: %s\n", scenario->name, words);
+    if (plan->fault == FAULT_NONE)
+        printf("#   though nothing went wrong\n");
+    else
+        print_fault(plan);
+    if (record->ended)
+        printf("#   it came to %d (%s)\n", record->result, evert_error_name(record->result));
     print_output(output);
     printf("#   to repeat: EVERT_BACKEND=%s %s %s %d %d %#zx %" PRId64 " %zu %u %u %u %" PRIu64
            " %u\n",

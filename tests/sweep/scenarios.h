@@ -3,6 +3,7 @@
 #ifndef EVERT_TESTS_SWEEP_SCENARIOS_H
 #define EVERT_TESTS_SWEEP_SCENARIOS_H
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,5 +20,9 @@ extern const struct scenario echo_scenario, large_scenario, reading_scenario, ab
 /* callbacks.c, deferreds.c, faces.c, scopes.c */
 extern const struct scenario callbacks_scenario, producers_scenario, deferreds_scenario,
     faces_scenario, scopes_scenario, crowd_scenario;
+
+/* closes.c, limits.c, loops.c, names.c, programs.c, threads.c */
+extern const struct scenario closes_scenario, shortage_scenario, loops_scenario, fork_scenario,
+    names_scenario, many_scenario, threads_scenario;
 
 #endif
