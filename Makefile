@@ -16,6 +16,7 @@ NINJA  := ninja
 #   tsan       thread sanitizer, by clang (gcc's runs out of fibres), Evert's own checks on
 #   ucontext   the portable context switch, where release has the one in assembly
 #   fuzz       the fuzz targets alone, by clang, with the sanitizers of asan
+#   msan       memory sanitizer, by clang; for the long check
 RELEASE  := --prefix=$(PREFIX) -Doptimization=2 -Ddebug=true
 STRICT   := -Dtests=true -Dwerror=true
 ASAN     := $(STRICT) -Doptimization=1 -Ddebug=true -Dchecks=on \
@@ -26,6 +27,8 @@ UCONTEXT := $(STRICT) -Doptimization=2 -Ddebug=true -Dswitch=ucontext -Dbench=fa
 COVERAGE := -Dtests=true -Doptimization=0 -Ddebug=true -Db_coverage=true -Dbench=false
 FUZZ     := -Dwerror=true -Doptimization=1 -Ddebug=true -Db_sanitize=address,undefined \
             -Db_lundef=false -Dfuzz=enabled -Dtests=false -Dexamples=false -Dbench=false
+MSAN     := $(STRICT) -Doptimization=1 -Ddebug=true -Dchecks=on \
+            -Db_sanitize=memory -Db_lundef=false -Dexamples=false -Dbench=false
 FOLDERS  := build/release build/asan build/tsan build/ucontext build/fuzz
 
 # How long `make fuzz` gives each of its targets, and which these are.
@@ -52,7 +55,9 @@ check: check-build
 	@$(PYTHON) tests/tools/run.py $(FOLDERS)
 
 check-long: check-build
-	@$(PYTHON) tests/tools/run.py --long $(FOLDERS)
+	$(call setup,build/msan,$(MSAN),clang)
+	@$(NINJA) -C build/msan
+	@$(PYTHON) tests/tools/run.py --long $(FOLDERS) build/msan
 	@$(PYTHON) tests/tools/mutants.py
 
 # Whether the tests notice when the library is broken on purpose; in build/mutants.

@@ -11,6 +11,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/msan.h"
+
 _Atomic(evert__sys_hook_fn *) evert__sys_hook;
 
 void evert__sys_set_hook(evert__sys_hook_fn *hook)
@@ -161,9 +163,17 @@ ssize_t evert__sys_write_quietly(int fd, const void *data, size_t size)
     return result;
 }
 
+static int stat_link(const char *path, struct stat *ret)
+{
+    int rc = lstat(path, ret);
+    if (rc == 0)
+        evert__msan_written(ret, sizeof(*ret));
+    return rc;
+}
+
 int evert__sys_stat(const char *path, struct stat *ret)
 {
-    MAKE(int, STAT, NULL, lstat(path, ret), true);
+    MAKE(int, STAT, NULL, stat_link(path, ret), true);
 }
 
 int evert__sys_unlink(const char *path)
@@ -214,6 +224,8 @@ static int epoll_wait_exactly(int epoll, struct epoll_event *events, int count, 
     if (timeout > 0 && timeout != EVERT_NEVER &&
         !atomic_load_explicit(&missing, memory_order_relaxed)) {
         int rc = epoll_pwait2(epoll, events, count, timespec_of(timeout, &limit), NULL);
+        if (rc > 0)
+            evert__msan_written(events, (size_t)rc * sizeof(*events));
         if (rc >= 0 || errno != ENOSYS)
             return rc;
         atomic_store_explicit(&missing, true, memory_order_relaxed);

@@ -6,6 +6,7 @@
 #include "base/alloc.h"
 #include "base/flat.h"
 #include "base/log.h"
+#include "base/msan.h"
 #include "coro/describe.h"
 #include "coro/wait.h"
 
@@ -156,6 +157,7 @@ void evert__task_free(struct evert__task *task)
     struct evert__tasks *tasks = evert__tasks_get(task->loop);
     evert__fiber_fini(&task->fiber);
     evert__description_free(&task->description);
+    evert__msan_forget(task, offsetof(struct evert__task, stack));
     evert__stack_put(&tasks->stacks, &task->stack);
 }
 

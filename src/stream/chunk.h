@@ -11,6 +11,7 @@
 #include <sys/uio.h>
 
 #include "base/alloc.h"
+#include "base/msan.h"
 #include "loop/loop.h"
 
 enum { EVERT__CHUNK = 4096, EVERT__PIECES = 16 };
@@ -52,6 +53,7 @@ static inline struct evert__chunk *evert__chunk_get(evert_loop *loop)
     pool->count--;
     chunk->next = NULL;
     chunk->start = chunk->end = 0;
+    evert__msan_forget(chunk->pieces, EVERT__CHUNK - offsetof(struct evert__chunk, pieces));
     return chunk;
 }
 

@@ -30,6 +30,7 @@
 #include <evert/coro/task.h>
 
 #include "base/log.h"
+#include "base/msan.h"
 #include "base/sys.h"
 #include "base/time.h"
 #include "coro/describe.h"
@@ -37,7 +38,7 @@
 
 #include "../support.h"
 
-#if defined(EVERT__ASAN) || defined(EVERT__TSAN)
+#if defined(EVERT__ASAN) || defined(EVERT__TSAN) || defined(EVERT__MSAN)
 #define SANITIZED 1
 #else
 #define SANITIZED 0

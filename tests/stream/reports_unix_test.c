@@ -38,7 +38,7 @@ static void make_place(struct place *p)
 static struct stat file_at(const char *path)
 {
     struct stat file;
-    assert_int_equal(lstat(path, &file), 0);
+    assert_int_equal(evert__sys_stat(path, &file), 0);
     return file;
 }
 
@@ -50,7 +50,7 @@ static bool same_file(struct stat a, struct stat b)
 static bool is_there(const char *path)
 {
     struct stat file;
-    return lstat(path, &file) == 0;
+    return evert__sys_stat(path, &file) == 0;
 }
 
 /* Another program's socket there. */

@@ -4,10 +4,10 @@
 
     run.py [--long] [--repeat N] [--only PATTERN] [-j N] BUILD...
 
-A folder built with the thread sanitizer runs only the tests in suite `threads`; one with the
-ucontext switch beside others only the suites `coro` and `stream`; the rules on the sources (suite
-`tidy`) run once, in the first folder. PATTERN is a shell pattern for the names of tests, such as
-'coro/*' or '*@epoll'.
+A folder built with the thread sanitizer runs only the tests in suite `threads`; one with the memory
+sanitizer only one back end; one with the ucontext switch beside others only the suites `coro` and
+`stream`; the rules on the sources (suite `tidy`) run once, in the first folder. PATTERN is a shell
+pattern for the names of tests, such as 'coro/*' or '*@epoll'.
 
 A test is a program. It fails when one of its cases fails, when it ends badly, when it ran no case,
 when it takes too long, and when it leaves a process behind. Cases are read from what it prints:
@@ -41,6 +41,7 @@ SANITIZER_ENV = {
                                 "strict_init_order=1:check_initialization_order=1"),
     "undefined": ("UBSAN_OPTIONS", "print_stacktrace=1:halt_on_error=1"),
     "thread": ("TSAN_OPTIONS", "halt_on_error=1:second_deadlock_stack=1"),
+    "memory": ("MSAN_OPTIONS", "halt_on_error=1"),
 }
 
 # How long a program that is about to end may outlive its test.
@@ -88,6 +89,7 @@ class Build:
         options = {option["name"]: option["value"] for option in self.introspect("buildoptions")}
         self.sanitizers = [name for name in SANITIZER_ENV if name in options.get("b_sanitize", "")]
         self.threads_only = "thread" in self.sanitizers
+        self.one_back_end = "memory" in self.sanitizers
         self.switch_only = options.get("switch") == "ucontext"
 
     def introspect(self, what):
@@ -104,6 +106,8 @@ class Build:
                 wanted = first
             elif self.threads_only:
                 wanted = "threads" in test.suites
+            elif self.one_back_end:
+                wanted = test.back_end in ("-", "epoll")
             elif self.switch_only and not only_one:
                 wanted = bool(test.suites & {"coro", "stream"})
             else:
