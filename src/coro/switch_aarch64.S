@@ -67,7 +67,10 @@ evert__context_switch:
     .cfi_endproc
     .size evert__context_switch, . - evert__context_switch
 
-/* Where a new stack begins: x19 holds the entry, x20 its argument. Nothing is above it. */
+/*
+ * Where a new stack begins: x19 holds the entry, x20 its argument. Nothing is above it. It is come
+ * to behind the nop, since who unwinds looks up the byte before a return address.
+ */
     .globl evert__context_begin
     .hidden evert__context_begin
     .type evert__context_begin, %function
@@ -75,6 +78,7 @@ evert__context_switch:
 evert__context_begin:
     .cfi_startproc
     .cfi_undefined x30
+    nop
     mov x0, x20
     blr x19
     brk #1

@@ -15,10 +15,13 @@ struct frame {
     uintptr_t r15, r14, r13, r12, rbx, rbp, rip;
 };
 
+enum { NOP = 1 }; /* bytes */
+
 static void fill(struct frame *frame, void (*entry)(void *arg), void *arg)
 {
-    *frame = (struct frame){
-        .r12 = (uintptr_t)entry, .r13 = (uintptr_t)arg, .rip = (uintptr_t)evert__context_begin};
+    *frame = (struct frame){.r12 = (uintptr_t)entry,
+                            .r13 = (uintptr_t)arg,
+                            .rip = (uintptr_t)evert__context_begin + NOP};
 }
 #elif defined(__aarch64__)
 struct frame {
@@ -26,10 +29,13 @@ struct frame {
     double d8_to_d15[8];
 };
 
+enum { NOP = 4 };
+
 static void fill(struct frame *frame, void (*entry)(void *arg), void *arg)
 {
-    *frame = (struct frame){
-        .x19 = (uintptr_t)entry, .x20 = (uintptr_t)arg, .x30 = (uintptr_t)evert__context_begin};
+    *frame = (struct frame){.x19 = (uintptr_t)entry,
+                            .x20 = (uintptr_t)arg,
+                            .x30 = (uintptr_t)evert__context_begin + NOP};
 }
 #endif
 

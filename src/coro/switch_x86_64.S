@@ -60,7 +60,10 @@ evert__context_switch:
     .cfi_endproc
     .size evert__context_switch, . - evert__context_switch
 
-/* Where a new stack begins: r12 holds the entry, r13 its argument. Nothing is above it. */
+/*
+ * Where a new stack begins: r12 holds the entry, r13 its argument. Nothing is above it. It is come
+ * to behind the nop, since who unwinds looks up the byte before a return address.
+ */
     .globl evert__context_begin
     .hidden evert__context_begin
     .type evert__context_begin, @function
@@ -68,6 +71,7 @@ evert__context_switch:
 evert__context_begin:
     .cfi_startproc
     .cfi_undefined %rip
+    nop
     movq %r13, %rdi
     callq *%r12
     ud2

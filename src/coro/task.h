@@ -84,7 +84,9 @@ struct evert__task {
     const char *name, *place;
     char *description; /* of its last failure; see describe.c */
     int result;
-    int budget; /* calls that it may still complete without waiting before it has to yield */
+    int budget;       /* calls that it may still complete without waiting before it has to yield */
+    unsigned number;  /* in its loop, from 1 on: what it is called by in a debugger */
+    evert_time since; /* when the turn began in which it last began to wait */
     bool root, cut, ended;
     bool kept; /* somebody has a handle: the stack stays when it has ended */
     struct evert__fiber fiber;
@@ -100,6 +102,7 @@ struct evert__tasks {
     struct evert__fiber fiber;
     bool from_loop; /* the task that runs was come to from there, and not from another task */
     unsigned eager; /* tasks that are started at once, inside something else */
+    unsigned numbered;
     struct evert__link all;
     struct evert__task root;
     evert_coro *spent[16]; /* coroutine objects that were taken; see coro.c */

@@ -43,6 +43,7 @@ EVERT__FLAT void evert__wait(struct evert__task *self, struct evert__waiter *wai
 {
     waiter->task = self;
     self->waiter = waiter;
+    self->since = self->loop->now;
     /* A call that waits more than once may have been cancelled in between: nobody tells it again.
      */
     if (evert__task_cancelled(self))

@@ -62,6 +62,7 @@ int evert_loop_new(evert_loop **ret)
     }
     atomic_init(&loop->holds, 1);
     loop->now = evert__clock();
+    evert__loops_add(loop);
     *ret = loop;
     return 0;
 }
@@ -118,6 +119,7 @@ void evert_loop_free(evert_loop *loop)
         loop->parts[i] = NULL;
         finish(loop);
     }
+    evert__loops_remove(loop);
     evert__handles_forget(loop);
     evert__signals_forget(loop);
     evert__wake_stop(loop);

@@ -62,6 +62,10 @@ struct evert_loop {
     struct evert__link farewells;  /* ... and the connections being closed: a run waits for them */
     uint64_t birth;                /* tells a loop of this process from one before a fork */
 
+    /* For debuggers: see debugger.c. */
+    struct evert__link all; /* on the list of all */
+    unsigned number;
+
     struct evert__fd wake_fd;
     struct evert__source wake;
     atomic_bool stop_wanted;
@@ -109,6 +113,11 @@ static inline bool evert__loop_forked(const evert_loop *loop)
 {
     return __builtin_expect(evert__fork_birth() != loop->birth, 0);
 }
+
+/* The list of all loops, from which a debugger finds their tasks. */
+extern struct evert__link evert__loops;
+void evert__loops_add(evert_loop *loop);
+void evert__loops_remove(evert_loop *loop);
 
 /* Guards what the loops of all threads share. A fork waits for it, so a child finds it free. */
 void evert__process_lock(void);
