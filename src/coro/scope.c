@@ -11,6 +11,12 @@ static struct evert__scope *inside(evert_scope *scope)
     return (struct evert__scope *)scope;
 }
 
+static bool is_here(const struct evert__scope *scope, const char *call)
+{
+    return scope->owner == NULL ||
+           evert__loop_usable(scope->owner->loop, call, "evert_loop_call_threadsafe") == 0;
+}
+
 /*
  * Cancelling. A work list of tasks, and not recursion, since the tree of tasks may be deep. A task
  * is on it when what is outside its own scopes has been cancelled.
@@ -132,7 +138,7 @@ void evert_scope_keep_going(evert_scope *scope)
 void evert_scope_set_deadline(evert_scope *given, evert_time deadline)
 {
     struct evert__scope *scope = inside(given);
-    if (scope->left || scope->owner == NULL)
+    if (scope->left || scope->owner == NULL || !is_here(scope, "evert_scope_set_deadline"))
         return;
     evert__timer_unset(scope->owner->loop, &scope->deadline);
     set_deadline(scope, deadline);
@@ -140,7 +146,8 @@ void evert_scope_set_deadline(evert_scope *given, evert_time deadline)
 
 void evert_scope_cancel(evert_scope *scope)
 {
-    cancel(inside(scope), EVERT__CAUSE_CANCEL);
+    if (is_here(inside(scope), "evert_scope_cancel"))
+        cancel(inside(scope), EVERT__CAUSE_CANCEL);
 }
 
 unsigned evert_scope_failures(const evert_scope *scope)
@@ -295,11 +302,14 @@ int evert_spawn_with_at(evert_scope *given, const evert_spawn_options *options, 
 
     if (scope->owner == NULL)
         return scope->error;
+    int rc = evert__loop_usable(scope->owner->loop, "evert_spawn", "evert_loop_call_threadsafe");
+    if (rc < 0)
+        return rc;
     if (scope->left) {
         evert__misuse("evert_spawn: the scope was left already (at %s)", place);
         return EVERT_ESCOPE;
     }
-    int rc = evert__task_new(scope->owner->loop, scope, options, fn, arg, name, place, &task);
+    rc = evert__task_new(scope->owner->loop, scope, options, fn, arg, name, place, &task);
     if (rc < 0)
         return rc;
     task->cut = scope->cancelled;

@@ -214,6 +214,16 @@ static void tasks_fini(struct evert__part *part, evert_loop *loop)
     evert__free(tasks);
 }
 
+static void name_task(const struct evert__ready *ready, const char **ret_name,
+                      const char **ret_place)
+{
+    if (ready->run == evert__task_resume) {
+        const struct evert__task *task = EVERT__CONTAINER(ready, struct evert__task, ready);
+        *ret_name = task->name;
+        *ret_place = task->place;
+    }
+}
+
 int evert__tasks_of(evert_loop *loop, struct evert__tasks **ret)
 {
     struct evert__tasks *tasks = evert__tasks_get(loop);
@@ -228,6 +238,8 @@ int evert__tasks_of(evert_loop *loop, struct evert__tasks **ret)
         tasks->root.name = "main";
         tasks->root.place = "";
         tasks->root.budget = EVERT__BUDGET;
+        tasks->eager = loop->watch != NULL;
+        loop->name_task = name_task;
         evert__list_init(&tasks->all);
         evert__stack_pool_init(&tasks->stacks, loop);
         loop->parts[EVERT__PART_TASKS] = &tasks->part;
@@ -267,7 +279,8 @@ const char *evert_task_name(const evert_task *handle)
 void evert_task_cancel(evert_task *handle)
 {
     struct evert__task *task = from_handle(handle);
-    if (!task->ended)
+    if (evert__loop_usable(task->loop, "evert_task_cancel", "evert_loop_call_threadsafe") == 0 &&
+        !task->ended)
         evert__task_cut(task);
 }
 

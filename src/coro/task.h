@@ -101,7 +101,8 @@ struct evert__tasks {
     struct evert__context context; /* the loop's own, while a task runs */
     struct evert__fiber fiber;
     bool from_loop; /* the task that runs was come to from there, and not from another task */
-    unsigned eager; /* tasks that are started at once, inside something else */
+    unsigned eager; /* tasks that are started at once, inside something else; and one more where
+                     * the loop is watched, which has to see each run of a task */
     unsigned numbered;
     struct evert__link all;
     struct evert__task root;

@@ -54,6 +54,9 @@ void evert__deferred_clear(evert_deferred *d)
 int evert_deferred_add_callbacks(evert_deferred *d, evert_deferred_fn *callback,
                                  evert_deferred_fn *errback, void *arg)
 {
+    int rc = evert__deferred_usable(d, "evert_deferred_add_callbacks");
+    if (rc < 0)
+        return rc;
     if (d->is.sealed || d->is.freed)
         return EVERT_EALREADY;
     if (callback == NULL && errback == NULL)

@@ -19,7 +19,16 @@ void evert__deferred_init(evert_deferred *d, const char *place)
     d->timeout = NULL;
     evert__list_init(&d->awaiters);
     d->place = place;
+    d->thread = evert__thread_here();
     d->is = (struct evert__deferred_state){0};
+}
+
+int evert__deferred_used_by_another(const evert_deferred *d, const char *call)
+{
+    evert__misuse("%s: the Deferred made at %s belongs to another thread; hand over what it is to "
+                  "hear with evert_loop_call_threadsafe",
+                  call, d->place);
+    return EVERT_ECONTEXT;
 }
 
 int evert_deferred_new_at(evert_deferred **ret, const char *place)
@@ -94,6 +103,11 @@ int evert__deferred_fire(evert_deferred *d, evert_result result)
 int evert_deferred_callback(evert_deferred *d, void *value, void (*destroy)(void *value))
 {
     evert_result result = evert_ok_owned(value, destroy);
+    int rc = evert__deferred_usable(d, "evert_deferred_callback");
+    if (rc < 0) {
+        evert__result_destroy(&result);
+        return rc;
+    }
     if (value == d) {
         evert__misuse("a Deferred made at %s was fired with itself", d->place);
         evert__result_destroy(&result);
@@ -104,7 +118,8 @@ int evert_deferred_callback(evert_deferred *d, void *value, void (*destroy)(void
 
 int evert_deferred_errback(evert_deferred *d, int error)
 {
-    return evert__deferred_fire(d, evert_fail(error));
+    int rc = evert__deferred_usable(d, "evert_deferred_errback");
+    return rc < 0 ? rc : evert__deferred_fire(d, evert_fail(error));
 }
 
 /* ---- Cancelling ---- */
@@ -140,6 +155,8 @@ static inline bool pending(const evert_deferred *d)
 
 void evert_deferred_cancel(evert_deferred *given)
 {
+    if (evert__deferred_usable(given, "evert_deferred_cancel") < 0)
+        return;
     evert_deferred *d = innermost(given);
     bool stays = false, by_program = d->firer == NULL;
 

@@ -15,6 +15,7 @@
 #include <evert/deferred/deferred.h>
 
 #include "base/list.h"
+#include "loop/loop.h"
 
 /* A callback and its errback. Both are NULL in one that is not in use. */
 struct evert__pair {
@@ -55,6 +56,7 @@ struct evert_deferred {
     struct evert__timeout *timeout;
     struct evert__link awaiters; /* those who were told already stand last */
     const char *place;
+    const void *thread; /* whose it is */
     struct evert__deferred_state {
         unsigned holds; /* calls that go on, and need the memory */
         unsigned pauses;
@@ -75,6 +77,16 @@ struct evert_deferred {
 };
 
 void evert__deferred_init(evert_deferred *deferred, const char *place);
+
+/* 0, or EVERT_ECONTEXT after a word about `call`, made by another thread than its own. */
+int evert__deferred_used_by_another(const evert_deferred *deferred, const char *call);
+
+static inline int evert__deferred_usable(const evert_deferred *deferred, const char *call)
+{
+    return deferred->thread == evert__thread_here()
+               ? 0
+               : evert__deferred_used_by_another(deferred, call);
+}
 
 /* Fires it. 0 or EVERT_EALREADY; the result is taken. */
 int evert__deferred_fire(evert_deferred *deferred, evert_result result);

@@ -3,6 +3,7 @@
 #include "base/alloc.h"
 #include "base/time.h"
 #include "loop/loop.h"
+#include "loop/watch.h"
 
 #include <evert/base/error.h>
 
@@ -29,9 +30,12 @@ static void run(struct evert__ready *ready)
 }
 
 static int prepare(evert_loop *loop, evert_handle *given, evert_callback *fn, void *arg,
-                   struct handle **ret)
+                   const char *call, struct handle **ret)
 {
     struct handle *handle = (struct handle *)given;
+    int rc = evert__loop_usable(loop, call, "evert_loop_call_threadsafe");
+    if (rc < 0)
+        return rc;
     if (handle == NULL) {
         handle = evert__alloc_zero(sizeof(*handle));
         if (handle == NULL)
@@ -51,7 +55,7 @@ static int prepare(evert_loop *loop, evert_handle *given, evert_callback *fn, vo
 int evert_loop_call_soon(evert_loop *loop, evert_handle *given, evert_callback *fn, void *arg)
 {
     struct handle *handle;
-    int rc = prepare(loop, given, fn, arg, &handle);
+    int rc = prepare(loop, given, fn, arg, "evert_loop_call_soon", &handle);
     if (rc == 0)
         evert__ready_push(loop, &handle->timer.ready);
     return rc;
@@ -63,7 +67,7 @@ int evert_loop_call_at(evert_loop *loop, evert_handle *given, evert_time when, e
     struct handle *handle;
     if (given == NULL && when == EVERT_NEVER)
         return 0; /* it cannot be cancelled either, so nothing has to be kept of it */
-    int rc = prepare(loop, given, fn, arg, &handle);
+    int rc = prepare(loop, given, fn, arg, "evert_loop_call_at", &handle);
     if (rc == 0)
         evert__timer_set(loop, &handle->timer, when);
     return rc;
@@ -72,7 +76,7 @@ int evert_loop_call_at(evert_loop *loop, evert_handle *given, evert_time when, e
 void evert_handle_cancel(evert_handle *given)
 {
     struct handle *handle = (struct handle *)given;
-    if (handle->loop == NULL)
+    if (handle->loop == NULL || evert__loop_usable(handle->loop, "evert_handle_cancel", NULL) < 0)
         return;
     evert__timer_unset(handle->loop, &handle->timer);
     handle->loop = NULL;
@@ -104,6 +108,16 @@ int evert_loop_call_threadsafe(evert_loop *loop, evert_callback *fn, void *arg)
     if (rc < 0)
         evert__free(call);
     return rc;
+}
+
+const void *evert__handle_fn(const struct evert__ready *ready)
+{
+    evert_callback *fn = NULL;
+    if (ready->run == run_call)
+        fn = EVERT__CONTAINER(ready, struct call, ready)->fn;
+    else if (ready->run == run)
+        fn = EVERT__CONTAINER(ready, struct handle, timer.ready)->fn;
+    return (const void *)(uintptr_t)fn;
 }
 
 static void forget(struct evert__ready *ready)

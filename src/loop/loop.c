@@ -7,6 +7,7 @@
 #include "base/alloc.h"
 #include "base/log.h"
 #include "base/time.h"
+#include "loop/watch.h"
 
 #include <evert/base/error.h>
 
@@ -16,6 +17,18 @@
  */
 static _Thread_local evert_loop *running __attribute__((tls_model("initial-exec")));
 static _Thread_local evert_loop *own __attribute__((tls_model("initial-exec")));
+
+_Thread_local char evert__thread;
+
+/* Not of a loop from before a fork: that is told otherwise. */
+int evert__loop_used_by_another(const evert_loop *loop, const char *call, const char *instead)
+{
+    if (evert__loop_forked(loop))
+        return 0;
+    evert__misuse("%s: the loop belongs to another thread%s%s", call,
+                  instead != NULL ? "; use " : "", instead != NULL ? instead : "");
+    return EVERT_ECONTEXT;
+}
 
 __attribute__((noinline)) evert_loop *evert__loop_running(void)
 {
@@ -32,6 +45,11 @@ int evert_loop_new(evert_loop **ret)
     const struct evert__backend *backend = evert__backend_choose();
     if (backend == NULL) {
         evert__log(EVERT_LOG_ERROR, "EVERT_BACKEND is none of epoll, poll, adverse");
+        return -EINVAL;
+    }
+    evert_time limit;
+    if (evert__watch_limit(&limit) < 0) {
+        evert__log(EVERT_LOG_ERROR, "EVERT_WATCH is no number of milliseconds");
         return -EINVAL;
     }
     evert_loop *loop = evert__alloc_zero(sizeof(*loop));
@@ -60,6 +78,8 @@ int evert_loop_new(evert_loop **ret)
         evert__free(loop);
         return rc;
     }
+    if (limit > 0)
+        evert__watch_start(loop, limit);
     atomic_init(&loop->holds, 1);
     loop->now = evert__clock();
     evert__loops_add(loop);
@@ -108,6 +128,7 @@ void evert_loop_free(evert_loop *loop)
         evert__misuse("evert_loop_free: the loop is running");
         return;
     }
+    atomic_store(&loop->thread, NULL); /* its own may have ended: now it is this thread's */
     evert_loop *outer = running;
     running = NULL; /* where this is a callback or a task of another loop, that one waits */
     loop->leaving = true;
@@ -122,6 +143,7 @@ void evert_loop_free(evert_loop *loop)
     evert__loops_remove(loop);
     evert__handles_forget(loop);
     evert__signals_forget(loop);
+    evert__watch_stop(loop);
     evert__wake_stop(loop);
     loop->backend->fini(loop);
     evert__heap_fini(&loop->timers);
@@ -167,7 +189,10 @@ void evert__loop_turn(evert_loop *loop, evert_time deadline)
     evert__timers_expire(loop);
 
     evert__list_splice(&loop->batch, &loop->ready);
-    evert__run_all(&loop->batch);
+    if (loop->watch == NULL)
+        evert__run_all(&loop->batch);
+    else
+        evert__watch_run(loop);
     if (evert__loop_forked(loop))
         return; /* something forked, and this is the child: all that remains is the parent's */
     evert__loop_flush(loop);
@@ -179,6 +204,8 @@ int evert__loop_may_begin(const evert_loop *loop)
     if (evert__loop_forked(loop))
         return EVERT_ECLOSED;
     /* In a child that a callback made, the parent's loop stands further down on the stack. */
+    if (evert__loop_usable(loop, "running a loop", NULL) < 0)
+        return EVERT_ECONTEXT;
     if (loop->running || (running != NULL && !evert__loop_forked(running)))
         return EVERT_ECONTEXT;
     return 0;
@@ -189,6 +216,7 @@ int evert__loop_begin(evert_loop *loop)
     int rc = evert__loop_may_begin(loop);
     if (rc == 0) {
         loop->running = true;
+        atomic_store_explicit(&loop->thread, evert__thread_here(), memory_order_relaxed);
         running = loop;
     }
     return rc;
@@ -230,7 +258,8 @@ int evert_loop_turn(evert_loop *loop, evert_time deadline)
 
 void evert_loop_stop(evert_loop *loop)
 {
-    loop->stopped = true;
+    if (evert__loop_usable(loop, "evert_loop_stop", "evert_loop_stop_threadsafe") == 0)
+        loop->stopped = true;
 }
 
 evert_time evert_now(void)
@@ -280,7 +309,8 @@ bool evert__loop_is_own(const evert_loop *loop)
 
 int evert__loop_or_here(evert_loop **loop)
 {
-    if (*loop == NULL)
-        *loop = running;
+    if (*loop != NULL)
+        return evert__loop_usable(*loop, "a call with a loop", "evert_loop_call_threadsafe");
+    *loop = running;
     return *loop != NULL ? 0 : evert__loop_own(loop);
 }

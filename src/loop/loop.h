@@ -17,6 +17,7 @@
 #include "loop/op.h"
 
 struct evert__task;
+struct evert__watch;
 
 /* Something to run, once, in a turn. It is off the queue when `run` is called. */
 struct evert__ready {
@@ -41,7 +42,9 @@ struct evert__part {
 struct evert_loop {
     const struct evert__backend *backend;
     void *backend_state;
-    void *adverse; /* state of the adverse back end that wraps it, or NULL */
+    _Atomic(const void *) thread; /* whose it is, as evert__thread_here(); NULL until it runs */
+    void *adverse;                /* state of the adverse back end that wraps it, or NULL */
+    struct evert__watch *watch;   /* where it is watched for what holds it up, or NULL */
 
     evert_time now; /* when this turn began */
     struct evert__link ready;
@@ -75,6 +78,9 @@ struct evert_loop {
     bool ended;               /* none will be made any more */
 
     struct evert__part *parts[EVERT__PARTS];
+    /* For reports: the names of the task that this is, if it is one. */
+    void (*name_task)(const struct evert__ready *ready, const char **ret_name,
+                      const char **ret_place);
 };
 
 /* Runs a turn that waits until `deadline` at the most. The loop must be marked running. */
@@ -89,6 +95,28 @@ void evert__loop_end(evert_loop *loop);
 
 /* The loop that runs on this thread, or NULL. Not inlined: threads differ. */
 evert_loop *evert__loop_running(void);
+
+/* What tells the threads of this process apart. */
+extern _Thread_local char evert__thread __attribute__((tls_model("initial-exec")));
+
+static inline const void *evert__thread_here(void)
+{
+    return &evert__thread;
+}
+
+/*
+ * 0 where this thread may use the loop: it is the loop's own, or no thread has run that yet. Else
+ * EVERT_ECONTEXT, after a word about `call` (and where `instead` is not NULL, what to call).
+ */
+int evert__loop_used_by_another(const evert_loop *loop, const char *call, const char *instead);
+
+static inline int evert__loop_usable(const evert_loop *loop, const char *call, const char *instead)
+{
+    const void *thread = atomic_load_explicit(&loop->thread, memory_order_relaxed);
+    if (thread == NULL || thread == evert__thread_here())
+        return 0;
+    return evert__loop_used_by_another(loop, call, instead);
+}
 
 /* This thread's own loop, made when first asked for; freed when the thread ends. */
 int evert__loop_own(evert_loop **ret);

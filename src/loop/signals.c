@@ -174,6 +174,9 @@ static void free_callback_watch(struct callback_watch *c)
 
 int evert_loop_watch_signal(evert_loop *loop, int signal_number, evert_callback *fn, void *arg)
 {
+    int rc = evert__loop_usable(loop, "evert_loop_watch_signal", "evert_loop_call_threadsafe");
+    if (rc < 0)
+        return rc;
     struct callback_watch *before = callback_watch_of(loop, signal_number);
     struct callback_watch *c = evert__alloc_zero(sizeof(*c));
     if (c == NULL)
@@ -182,7 +185,7 @@ int evert_loop_watch_signal(evert_loop *loop, int signal_number, evert_callback 
     c->watch.ready.run = run;
     c->fn = fn;
     c->arg = arg;
-    int rc = evert__signal_watch(loop, &c->watch);
+    rc = evert__signal_watch(loop, &c->watch);
     if (rc < 0) {
         evert__free(c);
         return rc;
@@ -194,7 +197,8 @@ int evert_loop_watch_signal(evert_loop *loop, int signal_number, evert_callback 
 
 void evert_loop_unwatch_signal(evert_loop *loop, int signal_number)
 {
-    free_callback_watch(callback_watch_of(loop, signal_number));
+    if (evert__loop_usable(loop, "evert_loop_unwatch_signal", "evert_loop_call_threadsafe") == 0)
+        free_callback_watch(callback_watch_of(loop, signal_number));
 }
 
 void evert__signals_forget(evert_loop *loop)

@@ -15,7 +15,12 @@
 
 static inline evert_stream *evert__stream_of(const evert_transport *transport)
 {
-    return (evert_stream *)(uintptr_t)transport;
+    evert_stream *s = (evert_stream *)(uintptr_t)transport;
+#ifdef EVERT_DEBUG
+    if (s != NULL)
+        (void)evert__loop_usable(s->loop, "a call of a transport", "evert_loop_call_threadsafe");
+#endif
+    return s;
 }
 
 /*

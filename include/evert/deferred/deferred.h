@@ -21,8 +21,9 @@
  * Of a pair exactly one is called: the callback for a value, the errback for an error. Where the
  * one that fits is NULL, the result passes on to the next pair.
  *
- * A Deferred has one owner, who frees it; who is going to fire it borrows it. It belongs to one
- * thread. No call here waits; a coroutine waits for a Deferred by evert_await().
+ * A Deferred has one owner, who frees it; who is going to fire it borrows it. It belongs to
+ * the thread that made it: firing it, adding to it or cancelling it from another is a misuse, and
+ * EVERT_ECONTEXT. No call here waits; a coroutine waits for a Deferred by evert_await().
  */
 #ifndef EVERT_DEFERRED_DEFERRED_H
 #define EVERT_DEFERRED_DEFERRED_H

@@ -2,8 +2,14 @@
 /*
  * The event loop, or reactor: it waits for descriptors, timers and other threads, and runs what is
  * ready, turn by turn. Most programs never name one: evert_run() and the blocking mode bring their
- * own. A loop belongs to the thread that runs it first; only evert_loop_call_threadsafe() and
- * evert_loop_stop_threadsafe() may be called from another.
+ * own.
+ *
+ * A loop belongs to the thread that runs it first. From another only these calls may be made:
+ * evert_loop_call_threadsafe(), evert_loop_stop_threadsafe(), evert_loop_hold() and
+ * evert_loop_release(), and evert_loop_free() once its own thread has done with it. All others, and
+ * those of its tasks, streams, transports and Deferreds, are a misuse there: a build with checks
+ * stops and says which it was; in others they are EVERT_ECONTEXT, or do nothing, where they can say
+ * so.
  *
  * A turn: ask the kernel what happened; see which timers are due; then run exactly what is ready by
  * now. What is added meanwhile runs in the next turn, so nothing can keep the loop to itself.
@@ -33,6 +39,12 @@ typedef struct evert_handle {
  * Makes a loop; yours to free. The environment variable EVERT_BACKEND (epoll, poll, adverse)
  * chooses how it talks to the kernel. Fails with -ENOMEM, -EMFILE, -ENFILE, or -EINVAL for a back
  * end that is not known. Does not wait.
+ *
+ * A loop may be watched for what holds it up: a callback, or a task that runs without waiting, for
+ * longer than the environment variable EVERT_WATCH has milliseconds (100 in builds with checks, 0
+ * in others: not watched). It is then reported in the log, once, with the place where it is; and
+ * when it has ended, with how long it took. A watched loop has a thread for this, and takes SIGURG
+ * until it is freed. A value that is no number is -EINVAL.
  */
 EVERT_API EVERT_CHECK int evert_loop_new(evert_loop **ret);
 
@@ -44,7 +56,7 @@ EVERT_API void evert_loop_free(evert_loop *loop);
 
 /*
  * Runs turns until evert_loop_stop(). 0 when it was stopped; EVERT_ECONTEXT when this thread runs a
- * loop already, EVERT_ECLOSED in the child of a fork.
+ * loop already, or the loop is another thread's; EVERT_ECLOSED in the child of a fork.
  */
 EVERT_API EVERT_CHECK int evert_loop_run(evert_loop *loop);
 
