@@ -10,6 +10,7 @@ static void pool_fini(struct evert__part *part, evert_loop *loop)
         pool->free = chunk->next;
         evert__free(chunk);
     }
+    evert__free(pool->large);
     evert__free(pool);
 }
 
@@ -33,4 +34,23 @@ struct evert__chunk *evert__chunk_new(evert_loop *loop)
         chunk->start = chunk->end = 0;
     }
     return chunk;
+}
+
+char *evert__large_get(const evert_loop *loop)
+{
+    struct evert__chunk_pool *pool = evert__chunk_pool(loop);
+    if (pool == NULL || pool->large == NULL)
+        return evert__alloc(EVERT__LARGE);
+    char *large = pool->large;
+    pool->large = NULL;
+    return large;
+}
+
+void evert__large_put(const evert_loop *loop, char *large)
+{
+    struct evert__chunk_pool *pool = evert__chunk_pool(loop);
+    if (pool == NULL || pool->large != NULL)
+        evert__free(large);
+    else
+        pool->large = large;
 }

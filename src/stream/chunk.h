@@ -14,7 +14,8 @@
 #include "base/msan.h"
 #include "loop/loop.h"
 
-enum { EVERT__CHUNK = 4096, EVERT__PIECES = 16 };
+/* As many pieces as make one send of all that may be queued below the high-water mark. */
+enum { EVERT__CHUNK = 4096, EVERT__PIECES = 18, EVERT__LARGE = 65536 };
 
 struct evert__chunk {
     struct evert__chunk *next;
@@ -31,6 +32,7 @@ struct evert__chunk_pool {
     struct evert__part part;
     struct evert__chunk *free;
     unsigned count;
+    char *large; /* a buffer of EVERT__LARGE bytes, or NULL */
 };
 
 enum { EVERT__CHUNKS_KEPT = 256 };
@@ -68,5 +70,12 @@ static inline void evert__chunk_put(evert_loop *loop, struct evert__chunk *chunk
     pool->free = chunk;
     pool->count++;
 }
+
+/*
+ * Memory for what one read takes in at the most. A loop keeps one such buffer: they are needed one
+ * after the other, by whatever connection has input, and given back when that was looked at.
+ */
+char *evert__large_get(const evert_loop *loop);
+void evert__large_put(const evert_loop *loop, char *large);
 
 #endif

@@ -171,6 +171,9 @@ static inline ssize_t evert__input_fill(evert_stream *s)
 }
 
 void evert__input_free(evert_stream *stream);
+
+/* What is left in a large buffer goes to a small one, where it fits: who waits holds little. */
+void evert__input_shrink(evert_stream *stream);
 void evert__input_fini(evert_stream *stream);
 
 /* Gives the buffer back if it is empty. */

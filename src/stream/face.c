@@ -5,9 +5,8 @@
 #include "base/log.h"
 
 enum {
-    TAKES = 16,          /* of input in one step, until the others get their turn */
-    FIRST_TAKE = 2048,   /* room that a take should have: a chunk's worth */
-    LARGE_TAKE = 65536,  /* the same where there is much */
+    TAKES = 4,           /* of input in one step, until the others get their turn */
+    LEAST_TAKE = 2048,   /* room that a take should have behind what was left */
     MOST_LEFT = 1 << 20, /* input that a protocol may leave unconsumed */
 };
 
@@ -137,7 +136,8 @@ static void give(evert_stream *s)
         evert__input_fini(s);
     if (rc < 0 && s->protocol == protocol && s->made)
         failed(s, "data_received", rc, EVERT__BY_FAREWELL);
-    else if (evert__transport_reads(s, protocol) && evert__input_size(&s->in) > MOST_LEFT)
+    else if (evert__transport_reads(s, protocol) && !s->offer &&
+             evert__input_size(&s->in) > MOST_LEFT)
         evert__transport_end(s, EVERT__BY_CLOSE, EVERT_ELIMIT);
 }
 
@@ -158,12 +158,23 @@ static void give_end(evert_stream *s)
         evert_transport_lose_connection(protocol->transport);
 }
 
+/*
+ * Room for a take. It goes to the large buffer, which all share, so that one call empties a socket
+ * also of much; without memory for that, or behind something that was left, to as much as there is.
+ */
+static int make_room(evert_stream *s)
+{
+    size_t used = evert__input_size(&s->in), size = used + LEAST_TAKE;
+    bool was_full = s->in.data != NULL && s->in.end == s->in.capacity;
+    if (s->in.data == NULL && evert__input_reserve(s, EVERT__LARGE) == 0)
+        return 0;
+    return evert__input_reserve(s, was_full && size < EVERT__LARGE ? EVERT__LARGE : size);
+}
+
 /* Takes once. Positive: there is more; 0: the end; -EAGAIN: it waits for more; or an error. */
 static ssize_t take(evert_stream *s)
 {
-    size_t used = evert__input_size(&s->in);
-    bool was_full = s->in.data != NULL && s->in.end == s->in.capacity;
-    int rc = evert__input_reserve(s, used + (was_full ? LARGE_TAKE : FIRST_TAKE));
+    int rc = make_room(s);
     if (rc < 0)
         return rc;
     ssize_t count = evert__input_fill(s);
@@ -181,7 +192,7 @@ static bool may_have_more(evert_stream *s)
     return s->write_error < 0 ? evert__source_look(&s->source) : evert__source_arm(&s->source);
 }
 
-/* Gives input until there is none, or the protocol wants none. */
+/* Gives input until there is none, the protocol wants none, or others have to get their turn. */
 static void deliver(evert_stream *s)
 {
     const evert_protocol *protocol = s->protocol;
@@ -189,11 +200,13 @@ static void deliver(evert_stream *s)
     for (int takes = 0; evert__transport_reads(s, protocol);) {
         if (s->offer && evert__input_size(&s->in) > 0) {
             give(s);
+            if (evert__link_used(&s->step.link))
+                break; /* the rest waits for that step */
             continue;
         }
         if (takes++ == TAKES) {
             evert__ready_push(s->loop, &s->step);
-            return;
+            break;
         }
         count = evert__source_may_have(&s->source) ? take(s) : -EAGAIN;
         if (count > 0)
@@ -203,6 +216,7 @@ static void deliver(evert_stream *s)
             continue;
         break;
     }
+    evert__input_shrink(s);
     if (!evert__transport_reads(s, protocol) || count == -EAGAIN)
         return;
     if (count < 0)
@@ -254,6 +268,12 @@ void evert__transport_step(evert_stream *s)
     if (evert__transport_is(s, protocol) && s->write_error < 0 && !evert__link_used(&s->step.link))
         evert__transport_end(s, EVERT__BY_CLOSE, s->write_error);
     evert__connection_release(s);
+}
+
+void evert__transport_again(evert_stream *s)
+{
+    s->offer = true;
+    evert__ready_push(s->loop, &s->step);
 }
 
 void evert__transport_sent(evert_stream *s)

@@ -56,6 +56,9 @@ enum evert__ending_by { EVERT__BY_FAREWELL, EVERT__BY_CLOSE, EVERT__BY_RESET };
  */
 void evert__transport_end(evert_stream *stream, enum evert__ending_by by, int reason);
 
+/* In a call that gives it input: it gets the rest in a later step, and others their turn first. */
+void evert__transport_again(evert_stream *stream);
+
 /* Some of the output was sent. */
 void evert__transport_sent(evert_stream *stream);
 

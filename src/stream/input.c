@@ -9,16 +9,22 @@
 #include "base/alloc.h"
 #include "stream/connection.h"
 
-/* Room for what the largest of the usual reads wants, in one take. */
-enum { LARGEST_USUAL = 65536 };
-
 void evert__input_free(evert_stream *s)
 {
     if (s->in.capacity == EVERT__CHUNK)
         evert__chunk_put(s->loop, (struct evert__chunk *)(void *)s->in.data);
+    else if (s->in.capacity == EVERT__LARGE)
+        evert__large_put(s->loop, s->in.data);
     else
         evert__free(s->in.data);
     s->in = (struct evert__input){0};
+}
+
+static char *new_buffer(evert_stream *s, size_t capacity)
+{
+    if (capacity == EVERT__LARGE)
+        return evert__large_get(s->loop);
+    return evert__alloc(capacity);
 }
 
 int evert__input_make_room(evert_stream *s, size_t size)
@@ -33,7 +39,7 @@ int evert__input_make_room(evert_stream *s, size_t size)
             return -ENOMEM;
         while (capacity < size)
             capacity *= 2;
-        char *data = evert__alloc(capacity);
+        char *data = new_buffer(s, capacity);
         if (data == NULL)
             return -ENOMEM;
         if (in->data != NULL) {
@@ -46,6 +52,20 @@ int evert__input_make_room(evert_stream *s, size_t size)
     in->start = 0;
     in->end = used;
     return 0;
+}
+
+void evert__input_shrink(evert_stream *s)
+{
+    struct evert__input *in = &s->in;
+    size_t used = evert__input_size(in);
+    if (in->data == NULL || in->capacity != EVERT__LARGE || used > EVERT__CHUNK)
+        return;
+    char *data = (char *)evert__chunk_get(s->loop);
+    if (data == NULL)
+        return;
+    memcpy(data, in->data + in->start, used);
+    evert__input_free(s);
+    *in = (struct evert__input){.data = data, .end = used, .capacity = EVERT__CHUNK};
 }
 
 void evert__input_fini(evert_stream *s)

@@ -12,6 +12,9 @@
 #include "stream/face.h"
 #include "stream/find.h"
 
+/* In one step, until the others get their turn: one peer with many lines must not hold them up. */
+enum { LINES = 128 };
+
 static evert_line_receiver *lines_of(evert_protocol *protocol)
 {
     return EVERT__CONTAINER(protocol, evert_line_receiver, protocol);
@@ -87,8 +90,15 @@ static int input_received(evert_protocol *protocol, evert_bytes input)
     evert_line_receiver *lines = lines_of(protocol);
     int rc = 0;
     (void)input;
-    while (rc == 0 && evert__transport_reads(s, protocol) && evert__input_size(&s->in) > 0)
+    for (int count = 0; rc == 0 && evert__transport_reads(s, protocol); count++) {
+        if (evert__input_size(&s->in) == 0)
+            break;
+        if (count == LINES) {
+            evert__transport_again(s);
+            break;
+        }
         rc = lines->raw ? give_raw(lines, s) : next(lines, s);
+    }
     return rc < 0 ? rc : 0;
 }
 

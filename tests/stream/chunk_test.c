@@ -78,6 +78,25 @@ static void test_no_more_than_some_are_kept(void **state)
         evert__chunk_put(loop, chunks[--kept]);
 }
 
+/* Large buffers are used one after the other: one is kept, and another is made when it is out. */
+static void test_a_large_buffer_is_kept(void **state)
+{
+    (void)state;
+    evert__chunk_put(loop, evert__chunk_get(loop));
+    char *large = evert__large_get(loop), *other = evert__large_get(loop);
+    assert_non_null(large);
+    assert_non_null(other);
+    memset(large, 'x', EVERT__LARGE);
+    memset(other, 'y', EVERT__LARGE);
+    evert__large_put(loop, large);
+    evert__large_put(loop, other); /* one too many, and freed */
+    take_memory_away();
+    assert_ptr_equal(evert__large_get(loop), large);
+    assert_null(evert__large_get(loop));
+    give_memory_back();
+    evert__large_put(loop, large);
+}
+
 #define CASE(test) cmocka_unit_test_setup_teardown(test, new_loop, free_loop)
 
 int main(void)
@@ -87,6 +106,7 @@ int main(void)
         CASE(test_a_chunk_that_was_put_back_is_had_again_and_empty),
         CASE(test_without_memory_there_is_none),
         CASE(test_no_more_than_some_are_kept),
+        CASE(test_a_large_buffer_is_kept),
     };
     return run_table(tests);
 }

@@ -759,16 +759,17 @@ static void return_in_data(struct talker *t, char call)
 
 static void test_taken_and_given_back_in_one_call_it_begins_anew(void **state)
 {
-    char *data = make_pattern(30000);
+    enum { SIZE = 100000 }; /* more than is given at once */
+    char *data = make_pattern(SIZE);
     (void)state;
     struct talker t;
     talker_init(&t);
     t.act = return_in_data;
     t.count = 3;
     int peer = talk(&t, UNIX);
-    assert_int_equal(send(peer, data, 30000, MSG_NOSIGNAL), 30000);
-    wait_until(t.size == 30000);
-    assert_true(is_pattern(t.heard, 0, 30000));
+    assert_int_equal(send(peer, data, SIZE, MSG_NOSIGNAL), SIZE);
+    wait_until(t.size == SIZE);
+    assert_true(is_pattern(t.heard, 0, SIZE));
     check_words(t.told, "MDMD");
     end_talk(&t, peer);
     free(data);

@@ -897,6 +897,56 @@ static void test_no_more_is_put_back_than_was_given(void **state)
     check_misuse(misuse_of_a_line, 0, "more bytes than were received");
 }
 
+/* ---- Fairness ---- */
+
+struct counter {
+    evert_line_receiver lines; /* first */
+    int count;
+    const struct counter *busy;
+    int busy_count; /* when it heard its own line */
+};
+
+static int note_line(evert_line_receiver *lines, evert_bytes line)
+{
+    struct counter *c = EVERT__CONTAINER(lines, struct counter, lines);
+    (void)line;
+    c->count++;
+    if (c->busy != NULL)
+        c->busy_count = c->busy->count;
+    return 0;
+}
+
+static const evert_line_receiver_ops counting = {.line_received = note_line};
+
+static int count_on(struct counter *c)
+{
+    struct ends e = make_ends(UNIX);
+    evert_line_receiver_init(&c->lines, &counting);
+    check_rc(evert_stream_transport(e.s, &c->lines.protocol), 0);
+    turns(3);
+    return e.peer;
+}
+
+/* C12: of a peer with many lines some are delivered, then those of the others, and so on. */
+static void test_many_lines_of_one_do_not_hold_up_the_others(void **state)
+{
+    enum { MANY = 20000 };
+    static char data[2 * MANY];
+    struct counter busy = {.count = 0}, other = {.busy = &busy};
+    (void)state;
+    int busy_peer = count_on(&busy), other_peer = count_on(&other);
+    for (size_t i = 0; i < sizeof(data); i++)
+        data[i] = "\r\n"[i % 2];
+    assert_int_equal(send(busy_peer, data, sizeof(data), MSG_NOSIGNAL), sizeof(data));
+    peer_say(other_peer, "\r\n");
+    wait_until(other.count == 1);
+    assert_in_range(other.busy_count, 0, 1000);
+    wait_until(busy.count == MANY);
+    close(busy_peer);
+    close(other_peer);
+    wait_until(busy.lines.protocol.transport == NULL && other.lines.protocol.transport == NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -920,6 +970,7 @@ int main(void)
         everywhere(test_every_function_may_be_left_out),
         everywhere(test_water_marks_and_the_end_are_told_to_the_receiver),
         everywhere(test_an_error_of_connection_made_aborts),
+        everywhere(test_many_lines_of_one_do_not_hold_up_the_others),
         everywhere(test_a_receiver_that_lost_its_connection_may_have_another),
         everywhere(test_a_receiver_may_take_its_connection_back_in_its_own_call),
         everywhere(test_without_memory_a_factory_builds_none),

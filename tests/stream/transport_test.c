@@ -676,6 +676,80 @@ static void test_input_that_is_not_consumed_is_given_again(void **state)
     end_talk(&t, peer);
 }
 
+static void count_data(struct talker *t, char call)
+{
+    t->count += call == 'D';
+}
+
+/* What has arrived is given at once, up to 64 KiB; and an idle connection holds no buffer. */
+static void test_what_arrived_is_given_in_one_piece(void **state)
+{
+    static const int sizes[] = {1, 4096, 4097, 60000};
+    char *data = make_pattern(60000);
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(sizes); i++) {
+        struct talker t;
+        talker_init(&t);
+        t.act = count_data;
+        int peer = talk(&t, UNIX);
+        assert_int_equal(send(peer, data, (size_t)sizes[i], MSG_NOSIGNAL), sizes[i]);
+        wait_until(t.size == (size_t)sizes[i]);
+        turns(2);
+        assert_int_equal(t.count, 1);
+        assert_null(inside(&t)->in.data);
+        end_talk(&t, peer);
+    }
+    free(data);
+}
+
+/* The same without memory for so much: it comes in smaller pieces. */
+static void test_without_memory_for_a_large_buffer_small_ones_do(void **state)
+{
+    char *data = make_pattern(60000);
+    (void)state;
+    struct talker t;
+    talker_init(&t);
+    t.act = count_data;
+    t.heard = malloc(60000);
+    t.room = 60000;
+    int peer = talk(&t, UNIX);
+    evert_loop *loop = evert_transport_loop(transport_of(&t));
+    char *large = evert__large_get(loop); /* nobody else has it now */
+    evert__chunk_put(loop, evert__chunk_get(loop));
+    assert_int_equal(send(peer, data, 4000, MSG_NOSIGNAL), 4000);
+    take_memory_away();
+    wait_until(t.size == 4000);
+    give_memory_back();
+    assert_true(is_pattern(t.heard, 0, 4000));
+    assert_int_equal(t.lost, 0);
+    evert__large_put(loop, large);
+    end_talk(&t, peer);
+    free(data);
+}
+
+/* The little that is left of much is not held in a large buffer, which others need. */
+static void test_what_is_left_is_held_in_little_memory(void **state)
+{
+    char *data = make_pattern(60000);
+    (void)state;
+    struct talker t;
+    talker_init(&t);
+    t.protocol.ops = &threes;
+    t.heard = malloc(60003);
+    t.room = 60003;
+    int peer = talk(&t, UNIX);
+    assert_int_equal(send(peer, data, 50000, MSG_NOSIGNAL), 50000);
+    wait_until(t.size == 49998);
+    turns(2);
+    assert_int_equal(evert__input_size(&inside(&t)->in), 2);
+    assert_int_equal(inside(&t)->in.capacity, EVERT__CHUNK);
+    assert_int_equal(send(peer, data + 50000, 10000, MSG_NOSIGNAL), 10000);
+    wait_until(t.size == 60000);
+    assert_true(is_pattern(t.heard, 0, 60000));
+    end_talk(&t, peer);
+    free(data);
+}
+
 /* One that never consumes cannot have all the memory. */
 static void test_one_that_leaves_a_megabyte_is_lost(void **state)
 {
@@ -1143,6 +1217,9 @@ int main(void)
         everywhere(test_it_pauses_in_the_middle_of_what_arrived),
         everywhere(test_a_paused_reader_holds_its_peer_back),
         everywhere(test_input_that_is_not_consumed_is_given_again),
+        everywhere(test_what_arrived_is_given_in_one_piece),
+        everywhere(test_without_memory_for_a_large_buffer_small_ones_do),
+        everywhere(test_what_is_left_is_held_in_little_memory),
         everywhere(test_one_that_leaves_a_megabyte_is_lost),
         cmocka_unit_test(test_consuming_more_than_there_is_is_misuse),
         everywhere(test_of_a_slow_peer_there_is_one_pause_and_one_resume),
