@@ -7,6 +7,12 @@
 #include "base/log.h"
 #include "stream/face.h"
 
+/*
+ * So much is sent at once: it makes a whole send, and if all connections of a turn kept theirs to
+ * its end, that would be much memory.
+ */
+enum { MUCH = 32768 };
+
 /* The writers are asked to pause, if the kernel does not take it at once. */
 void evert__transport_too_much(evert_stream *s)
 {
@@ -59,6 +65,8 @@ __attribute__((noinline)) static int write_pieces(evert_stream *s, const evert_b
         if (rc < 0)
             return fail(s, rc);
     }
+    if (s->out.queued >= MUCH && !s->sending)
+        evert__output_start(s);
     if (s->out.queued > 0)
         evert__output_later(s);
     if (s->out.queued > s->high && !s->above)

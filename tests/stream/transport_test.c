@@ -330,6 +330,35 @@ static void test_writes_of_a_turn_are_gathered_in_one_send(void **state)
     end_talk(&t, peer);
 }
 
+/* Much is sent before the turn ends, all that may be below the high-water mark in one send. */
+static void write_much(struct talker *t, char call)
+{
+    static const char much[EVERT_HIGH_WATER];
+    if (call != 'D')
+        return;
+    check_rc(evert_transport_write(transport_of(t), much, sizeof(much)), 0);
+    t->count = plan.asked;
+}
+
+static void test_much_is_sent_at_once(void **state)
+{
+    static char got[EVERT_HIGH_WATER];
+    (void)state;
+    struct talker t;
+    talker_init(&t);
+    t.act = write_much;
+    int peer = talk(&t, UNIX);
+    answer(EVERT__SYS_SEND, 0, 0);
+    peer_say(peer, "go");
+    check_count(peer_receive(peer, got, sizeof(got)), sizeof(got));
+    if (!is_adverse()) {
+        assert_int_equal(t.count, 1);
+        assert_int_equal(plan.asked, 1);
+    }
+    answer_no_more();
+    end_talk(&t, peer);
+}
+
 /* BR-001: one write of many pieces, to a peer that begins to read late. */
 static void test_a_large_write_of_many_pieces_arrives_in_order(void **state)
 {
@@ -1205,6 +1234,7 @@ int main(void)
         everywhere(test_a_write_after_our_own_end_is_an_error),
         everywhere(test_writing_nothing_is_fine),
         everywhere(test_writes_of_a_turn_are_gathered_in_one_send),
+        everywhere(test_much_is_sent_at_once),
         everywhere(test_a_large_write_of_many_pieces_arrives_in_order),
         everywhere(test_a_write_of_several_pieces_is_not_torn),
         everywhere(test_a_write_that_fails_loses_the_connection),

@@ -27,11 +27,11 @@ typedef struct evert_transport evert_transport;
 typedef struct evert_protocol evert_protocol;
 
 /*
- * Writes bytes, all of them, in order. They are copied, gathered, and sent at the end of the turn.
- * Never waits: a protocol that may write much is to heed pause_writing(). After lose_connection, or
- * when the connection is lost, the bytes are dropped and 0 is returned. Fails with -EPIPE after
- * evert_transport_write_eof(), and with -ENOMEM, which loses the connection too: nothing is ever
- * sent behind a gap.
+ * Writes bytes, all of them, in order. They are copied, gathered, and sent at the end of the turn,
+ * or as soon as there is much. Never waits: a protocol that may write much is to heed
+ * pause_writing(). After lose_connection, or when the connection is lost, the bytes are dropped and
+ * 0 is returned. Fails with -EPIPE after evert_transport_write_eof(), and with -ENOMEM, which loses
+ * the connection too: nothing is ever sent behind a gap.
  */
 EVERT_API int evert_transport_write(evert_transport *transport, const void *data, size_t size);
 
