@@ -4,10 +4,14 @@
  * peer takes what comes back, and sends the rest of it also after the peer's end.
  *
  *     raw_echo_server [ADDRESS]
+ *
+ * Reads of 16 KiB were tried (a fifth slower with 64 KiB to be sent back), and from 32 KiB to 1
+ * MiB, which are alike; those that are larger than the message need no call more to see that it is
+ * all.
  */
 #include "raw.h"
 
-enum { INPUT_SIZE = 64 * 1024 };
+enum { INPUT_SIZE = 128 * 1024 };
 
 static struct unsent *unsent[CONNECTION_LIMIT]; /* by descriptor; unused pages are free */
 static char input[INPUT_SIZE];

@@ -10,6 +10,11 @@
  * of a name whose end has not come, and answers that the kernel did not take, are kept in memory of
  * their own; while there are such answers nothing is read, so a peer that does not listen is not
  * listened to.
+ *
+ * Of connections that are made and closed 64 at a time, other forms were tried, and are alike
+ * within 2 %: reading at once after the accept, one accept or up to 16 for each event of a listener
+ * that tells level-triggered, accepting after all that was ready was served, and not asking for
+ * EPOLLOUT.
  */
 #include "raw.h"
 
