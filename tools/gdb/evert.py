@@ -517,8 +517,7 @@ class Loop:
 
 def is_inherited(loop, symbol):
     """Whether it is the copy of a loop that a parent process has."""
-    function = symbol.symtab.objfile.lookup_global_symbol("evert__loop_forked")
-    page = gdb.lookup_symbol("page", function.symtab.static_block())[0].value()
+    page = symbol.symtab.objfile.lookup_global_symbol("evert__fork_page").value()
     return not int(page) or int(page.dereference()) != int(loop["birth"])
 
 
