@@ -20,7 +20,7 @@ from measuring import load_command  # noqa: E402
 RUN = os.path.join(support.SOURCE, "bench/run.py")
 SECONDS = 0.05
 LIMIT = 1024
-MOST_HELD = 16 * support.MEBIBYTE  # bytes that a server which holds its peer back may take
+MOST_HELD = 64 * support.MEBIBYTE  # bytes that a server which holds its peer back may take
 
 
 def built(path):
@@ -88,7 +88,7 @@ def answers_what_came_with_the_end(server):
 
 
 def a_peer_that_never_reads_is_held_back(server):
-    with support.connect(server.address) as sock:
+    with support.connect(server.address, 4096) as sock:
         support.send_until_blocked(sock, b"Ann\r\n" * 1000, MOST_HELD)
     with support.connect(server.address) as sock:
         converse(sock, b"Ann\r\n", server.answer)
