@@ -46,7 +46,7 @@ enum {
     GRACE_SECONDS = 5, /* for the last answers */
     BUFFER_SIZE = 256 * 1024,
     BUSY_DEPTH = 512,
-    BUSY_PIECE = 16 * 1024, /* of a turn, so that the load has time for the others */
+    BUSY_PIECE = 4 * 1024, /* of a turn, so that the load has time for the others */
 };
 
 struct options {
