@@ -46,11 +46,26 @@ def count_in_words(value):
     return f"{value:,.0f}" if value is not None else "-"
 
 
+# The same call, by its other names.
+KINDS = {"recvfrom": "receive", "recvmsg": "receive", "sendto": "send", "sendmsg": "send",
+         "epoll_wait": "wait", "epoll_pwait": "wait", "epoll_pwait2": "wait"}
+
+
+def by_kind(calls):
+    kinds = {}
+    for name, count in calls.items():
+        call, _, failed = name.partition(",")
+        kind = KINDS.get(call, call) + (" in vain" if failed else "")
+        kinds[kind] = kinds.get(kind, 0) + count
+    return kinds
+
+
 def more_calls(calls, of_raw):
     """{name: calls for each request}: the kinds of which there are clearly more, or fewer."""
-    kinds = {name: calls.get(name, 0) - of_raw.get(name, 0) for name in {*calls, *of_raw}}
-    return ", ".join(f"{more:+.2f} {name}" for name, more in sorted(kinds.items())
-                     if abs(more) >= 0.05)
+    ours, raw = by_kind(calls), by_kind(of_raw)
+    more = {kind: ours.get(kind, 0) - raw.get(kind, 0) for kind in {*ours, *raw}}
+    return ", ".join(f"{count:+.2f} {kind}" for kind, count in sorted(more.items())
+                     if abs(count) >= 0.05)
 
 
 # --- Rows beside raw epoll ------------------------------------------------------------------------

@@ -58,7 +58,7 @@ class Context:
         """Gives the rounds, each {server: measurement}, of servers one right after the other in an
         order that changes. A round in which others had much of the machine, or a server did not
         keep up with a rate, is set aside and measured again; not for ever, though."""
-        rounds, again = [], self.rounds
+        rounds, again = [], self.rounds // 2
         while len(rounds) < self.rounds:
             turn = (len(rounds) + again) % len(SERVERS)
             order = SERVERS[turn:] + SERVERS[:turn]

@@ -93,6 +93,12 @@ def the_table_of_strace_is_understood():
                       "accept4, failed": 5}, measuring.read_trace(text))
 
 
+def calls_are_compared_by_kind():
+    expect("more", "+0.50 brk, -1.00 receive in vain", report.more_calls(
+        {"sendmsg": 1.0, "recvfrom": 1.0, "epoll_wait": 0.04, "brk": 0.5},
+        {"sendto": 1.0, "recvfrom": 1.0, "recvfrom, failed": 1.0}))
+
+
 def ticks_are_round_and_enclose():
     for low, high in [(0, 7), (0.93, 1.04), (0, 61234), (0.2, 1.61), (0, 0.19)]:
         marks = chart.ticks(low, high)
@@ -188,8 +194,8 @@ CASES = [
     verdicts_are_undecided_where_the_bound_is_in_the_interval, a_busy_machine_decides_nothing,
     levels_say_less_or_more, ratios_are_those_of_the_same_round,
     a_missed_bound_is_found_wherever_it_is, the_table_of_strace_is_understood,
-    ticks_are_round_and_enclose, the_page_holds_the_figures, the_charts_are_drawn_to_scale,
-    bars_are_as_long_as_their_values,
+    calls_are_compared_by_kind, ticks_are_round_and_enclose, the_page_holds_the_figures,
+    the_charts_are_drawn_to_scale, bars_are_as_long_as_their_values,
 ]
 
 
