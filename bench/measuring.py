@@ -44,10 +44,21 @@ SERVER_CORE, LOAD_CORE = choose_cores()
 # --- The network ----------------------------------------------------------------------------------
 
 
+def unshare_as_user():
+    """Where only root may have a network of its own: root's rights there, under the same number."""
+    user, group = os.getuid(), os.getgid()
+    if libc.unshare(CLONE_NEWUSER | CLONE_NEWNET) != 0:
+        return False
+    for name, words in (("setgroups", "deny"), ("uid_map", f"{user} {user} 1"),
+                        ("gid_map", f"{group} {group} 1")):
+        Path(f"/proc/self/{name}").write_text(words, encoding="ascii")
+    return True
+
+
 def fresh_network():
     """Moves this process, and what it starts from now on, to a network of its own, as if just
     started: no connection of before takes a port or a place in a table. False where it may not."""
-    if libc.unshare(CLONE_NEWNET) != 0 and libc.unshare(CLONE_NEWUSER | CLONE_NEWNET) != 0:
+    if libc.unshare(CLONE_NEWNET) != 0 and not unshare_as_user():
         return False
     with socket.socket() as control:
         fcntl.ioctl(control, SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", IFF_UP))
