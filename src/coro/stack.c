@@ -67,25 +67,19 @@ static size_t shift_of(unsigned colour)
     return colour % LINES * LINE + colour % PAGES * PAGE;
 }
 
-static struct evert__stack *map_stack(size_t size, unsigned colour, int *ret_error)
+static struct evert__stack *map_stack(size_t size, unsigned colour)
 {
-    if (size > SIZE_MAX / 2) {
-        *ret_error = -ENOMEM;
+    if (size > SIZE_MAX / 2)
         return NULL;
-    }
     size = size < LEAST ? LEAST : (size + PAGE - 1) & ~(size_t)(PAGE - 1);
     size_t whole = EVERT__STACK_GUARD + size + COLOURED;
-    char *base = evert__sys_map(whole, ret_error);
-    if (base == NULL) {
-        if (*ret_error == -EINVAL) /* mmap(2): too large */
-            *ret_error = -ENOMEM;
+    int rc;
+    char *base = evert__sys_map(whole, &rc);
+    if (base == NULL)
         return NULL;
-    }
     (void)evert__sys_advise(base, whole, MADV_NOHUGEPAGE);
-    int rc = guard(base);
-    if (rc < 0) {
+    if (guard(base) < 0) {
         (void)evert__sys_unmap(base, whole);
-        *ret_error = rc;
         return NULL;
     }
     char *top = base + whole - shift_of(colour);
@@ -148,13 +142,13 @@ void evert__stack_pool_fini(struct evert__stack_pool *pool)
         (void)unmap_stack(take(pool, pool->warm.next));
 }
 
-struct evert__stack *evert__stack_get(struct evert__stack_pool *pool, size_t size, int *ret_error)
+struct evert__stack *evert__stack_get(struct evert__stack_pool *pool, size_t size)
 {
     if (size == 0)
         size = EVERT__STACK_USUAL;
     if (size == EVERT__STACK_USUAL && pool->count > 0)
         return take(pool, pool->warm.next);
-    return map_stack(size, pool->colour++, ret_error);
+    return map_stack(size, pool->colour++);
 }
 
 void evert__stack_put(struct evert__stack_pool *pool, struct evert__stack *stack)

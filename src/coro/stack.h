@@ -33,8 +33,11 @@ struct evert__stack_pool {
 void evert__stack_pool_init(struct evert__stack_pool *pool, evert_loop *loop);
 void evert__stack_pool_fini(struct evert__stack_pool *pool);
 
-/* A stack of at least `size` bytes (0: the usual); NULL with the error when there is no memory. */
-struct evert__stack *evert__stack_get(struct evert__stack_pool *pool, size_t size, int *ret_error);
+/*
+ * A stack of at least `size` bytes (0: the usual). NULL: there is no memory for it, whatever the
+ * system calls that (EAGAIN where memory is locked, EINVAL for too much).
+ */
+struct evert__stack *evert__stack_get(struct evert__stack_pool *pool, size_t size);
 
 /* Gives a stack back. It must not be the one that runs. */
 void evert__stack_put(struct evert__stack_pool *pool, struct evert__stack *stack);

@@ -129,10 +129,9 @@ int evert__task_new(evert_loop *loop, struct evert__scope *home, const evert_spa
     size_t size = options->stack;
     if (size > 0 && __builtin_add_overflow(size, sizeof(struct evert__task), &size))
         return -ENOMEM;
-    rc = -ENOMEM;
-    struct evert__stack *stack = evert__stack_get(&tasks->stacks, size, &rc);
+    struct evert__stack *stack = evert__stack_get(&tasks->stacks, size);
     if (stack == NULL)
-        return rc;
+        return -ENOMEM;
 
     struct evert__task *task = task_of_stack(stack);
     memset(task, 0, offsetof(struct evert__task, stack));
