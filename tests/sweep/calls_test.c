@@ -59,8 +59,9 @@ static void take_sites(struct sweep *s)
     for (size_t i = 0; i < MOST_SITES; i++) {
         if (!record->calls[i].filled || !can_fail(s, &record->calls[i]))
             continue;
-        memcpy(&s->sites[s->count++], &record->calls[i], sizeof(struct site));
         note_site(&record->calls[i]);
+        if (*answers_of(&record->calls[i], s->level) != 0)
+            memcpy(&s->sites[s->count++], &record->calls[i], sizeof(struct site));
     }
 }
 

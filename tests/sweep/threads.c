@@ -12,15 +12,16 @@ struct server {
     bool ready;
     int rc;
     char address[ADDRESS_SIZE];
-    evert_loop *loop;
-    evert_scope *scope;
+    evert_loop *loop;   /* NULL when it is over */
+    evert_scope *scope; /* in its thread: what it serves in, NULL when it does not */
 };
 
 static unsigned failures;
 
-static void tell(struct server *server, int rc, const char *address)
+static void tell(struct server *server, int rc, const char *address, evert_loop *loop)
 {
     pthread_mutex_lock(&server->lock);
+    server->loop = loop;
     server->ready = true;
     server->rc = rc;
     snprintf(server->address, sizeof(server->address), "%s", address);
@@ -37,10 +38,10 @@ static int serve(void *arg)
     if (rc < 0)
         return rc;
     evert_scope_enter(&scope, EVERT_NEVER);
-    server->loop = evert_loop_current();
     server->scope = &scope;
-    tell(server, 0, evert_listener_address(listener));
+    tell(server, 0, evert_listener_address(listener), evert_loop_current());
     rc = evert_serve(listener, echo, &failures);
+    server->scope = NULL;
     return evert_scope_leave(&scope, rc == -ECANCELED ? 0 : rc);
 }
 
@@ -48,20 +49,25 @@ static void *server_thread(void *arg)
 {
     struct server *server = arg;
     int rc = evert_run(serve, server);
-    tell(server, rc, "");
+    tell(server, rc, "", NULL);
     return NULL;
 }
 
-static void cancel_scope(void *scope)
+static void end_serving(void *arg)
 {
-    evert_scope_cancel(scope);
+    struct server *server = arg;
+    if (server->scope != NULL)
+        evert_scope_cancel(server->scope);
 }
 
-/* Without memory it is tried again: the server has to end. */
-static void stop(struct server *server)
+/* False: there was no memory to tell it. */
+static bool try_to_stop(struct server *server)
 {
-    while (evert_loop_call_threadsafe(server->loop, cancel_scope, server->scope) < 0)
-        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    pthread_mutex_lock(&server->lock);
+    bool done =
+        server->loop == NULL || evert_loop_call_threadsafe(server->loop, end_serving, server) == 0;
+    pthread_mutex_unlock(&server->lock);
+    return done;
 }
 
 /* Plain blocking code, each call on its own. */
@@ -88,7 +94,6 @@ static int ask(const char *address)
     return rc < 0 ? rc : evert_sleep(EVERT_MILLISECOND);
 }
 
-/* A second time while the server still runs; else the server's own failure. */
 static int ask_and_stop(struct server *server)
 {
     pthread_mutex_lock(&server->lock);
@@ -98,7 +103,8 @@ static int ask_and_stop(struct server *server)
     if (server->rc < 0)
         return server->rc;
     int rc = ask(server->address);
-    stop(server);
+    while (!try_to_stop(server))
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
     return rc;
 }
 
