@@ -13,10 +13,10 @@
 #include "runner.h"
 
 enum {
-    SAMPLES = 40,      /* of each scenario */
-    SLOW_SAMPLES = 6,  /* of a slow one */
+    SAMPLES = 24,      /* of each scenario */
+    SLOW_SAMPLES = 4,  /* of a slow one */
     MOST_FAILURES = 5, /* after so many, a scenario is given up */
-    LEAST_SITES = 20,  /* fewer places than these cannot be all */
+    LEAST_SITES = 150, /* fewer places than these cannot be all */
 };
 
 struct sweep {
@@ -24,8 +24,8 @@ struct sweep {
     uint64_t random;
     unsigned firsts[MOST_SITES]; /* for each place, the number of its first allocation */
     size_t count;
-    unsigned allocations, calls; /* in a run in which nothing goes wrong */
-    unsigned runs, failures;
+    unsigned allocations, calls;  /* in a run in which nothing goes wrong */
+    unsigned runs, met, failures; /* met: the fault was, too */
 };
 
 /* The places that any scenario reached. */
@@ -66,6 +66,7 @@ static bool try(struct sweep *s, unsigned nth, unsigned times)
     s->runs++;
     if (!run_once(s->scenario, &plan))
         s->failures++;
+    s->met += record->failed > 0;
     return record->failed > 0;
 }
 
@@ -102,9 +103,9 @@ static bool sweep(const struct scenario *scenario, uint64_t seed)
         try_all(&s);
     else
         try_some(&s, runs_for_check(scenario->slow ? SLOW_SAMPLES : SAMPLES));
-    printf("# %s: %zu places, %u allocations, %u runs\n", scenario->name, s.count, s.allocations,
-           s.runs);
-    return s.failures == 0;
+    printf("# %s: %zu places, %u allocations; %u runs, and in %u the fault was met\n",
+           scenario->name, s.count, s.allocations, s.runs, s.met);
+    return s.failures == 0 && s.met >= s.runs / 2;
 }
 
 int main(int argc, char **argv)
@@ -122,7 +123,7 @@ int main(int argc, char **argv)
         printf("%s - %s\n", held ? "ok" : "not ok", scenarios[i]->name);
         all_held = all_held && held;
     }
-    bool enough = all_count >= LEAST_SITES;
+    bool enough = argc > 1 || all_count >= LEAST_SITES;
     printf("# %zu places in the library that ask for memory\n", all_count);
     printf("%s - the places that ask for memory are reached\n", enough ? "ok" : "not ok");
     return all_held && enough ? 0 : 1;

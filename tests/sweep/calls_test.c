@@ -15,11 +15,11 @@
 #include "runner.h"
 
 enum {
-    SAMPLES = 40,      /* of each scenario */
-    SLOW_SAMPLES = 6,  /* of a slow one */
-    WHILE_MS = 100,    /* how long what goes on for a while does */
+    SAMPLES = 24,      /* of each scenario */
+    SLOW_SAMPLES = 4,  /* of a slow one */
+    WHILE_MS = 60,     /* how long what goes on for a while does */
     MOST_FAILURES = 5, /* after so many, a scenario is given up */
-    LEAST_SITES = 20,  /* fewer places than these cannot be all */
+    LEAST_SITES = 50,  /* fewer places than these cannot be all */
 };
 
 struct sweep {
@@ -28,8 +28,8 @@ struct sweep {
     bool level; /* the back end asks anew, so EAGAIN may come at any time */
     struct site sites[MOST_SITES];
     size_t count;
-    unsigned calls; /* of any kind, in a run in which nothing goes wrong */
-    unsigned runs, failures;
+    unsigned calls;               /* of any kind, in a run in which nothing goes wrong */
+    unsigned runs, met, failures; /* met: the fault was, too */
 };
 
 /* The places that any scenario reached. */
@@ -85,6 +85,7 @@ static void try(struct sweep *s, const struct site *site, int answer, unsigned n
     s->runs++;
     if (!run_once(s->scenario, &plan))
         s->failures++;
+    s->met += record->failed > 0;
 }
 
 static unsigned later(struct sweep *s, const struct site *site)
@@ -154,8 +155,9 @@ static bool sweep(const struct scenario *scenario, uint64_t seed, bool level)
         try_all(&s);
     else
         try_some(&s, runs_for_check(scenario->slow ? SLOW_SAMPLES : SAMPLES));
-    printf("# %s: %zu places, %u calls, %u runs\n", scenario->name, s.count, s.calls, s.runs);
-    return s.failures == 0;
+    printf("# %s: %zu places, %u calls; %u runs, and in %u the fault was met\n", scenario->name,
+           s.count, s.calls, s.runs, s.met);
+    return s.failures == 0 && s.met >= s.runs / 2;
 }
 
 int main(int argc, char **argv)
@@ -175,7 +177,7 @@ int main(int argc, char **argv)
         printf("%s - %s\n", held ? "ok" : "not ok", scenarios[i]->name);
         all_held = all_held && held;
     }
-    bool enough = all_count >= LEAST_SITES;
+    bool enough = argc > 1 || all_count >= LEAST_SITES;
     printf("# %zu places in the library, each with its calls\n", all_count);
     printf("%s - the places of calls are reached\n", enough ? "ok" : "not ok");
     return all_held && enough ? 0 : 1;

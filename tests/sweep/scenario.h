@@ -36,7 +36,7 @@ static inline int first_error(int rc, int other)
 }
 
 /* For all streams and transports, so that no fault makes a run long. */
-#define CLOSE_LIMIT (50 * EVERT_MILLISECOND)
+#define CLOSE_LIMIT (20 * EVERT_MILLISECOND)
 
 #define ANY_PORT "tcp://127.0.0.1:0"
 
