@@ -109,6 +109,10 @@ static bool at_call(enum evert__sys_call call, const void *address, size_t *size
         if (*size > plan->most)
             *size = plan->most;
     }
+    if (call == EVERT__SYS_ADVISE && plan->no_advice) {
+        *result = -EINVAL;
+        return true;
+    }
     note_mapping(call);
     return false;
 }

@@ -23,6 +23,7 @@ struct plan {
     size_t most;
     unsigned nth, times;  /* from the nth on, so many in a row */
     unsigned span;        /* or for so many milliseconds, when not 0 */
+    bool no_advice;       /* besides, each madvise(2) fails */
     uint64_t seed;        /* of the adverse back end */
     unsigned calls_limit; /* more calls than this are a busy spin; 0: no limit */
 };

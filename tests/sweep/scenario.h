@@ -18,6 +18,7 @@ struct scenario {
     int (*run)(void); /* on a thread of its own, so that the thread's own loop ends with it */
     int may_be;       /* an error that only this one may come to, or 0 */
     bool slow;        /* takes so long that fewer samples of it are taken */
+    bool no_advice;   /* the kernel refuses each madvise(2), as an older one does */
     bool is_unix;     /* all its sockets are Unix ones, of which a read may be short at any time */
 };
 

@@ -160,3 +160,26 @@ static int crowd_run(void)
 }
 
 const struct scenario crowd_scenario = {.name = "crowd", .run = crowd_run, .slow = true};
+
+/* ---- Stacks whose guards mprotect(2) has to make ---- */
+
+static int run_guards(void *unused)
+{
+    evert_scope scope;
+    evert_spawn_options options = evert_spawn_defaults();
+    int count = 0;
+    (void)unused;
+    options.stack = 1 << 20;
+    evert_scope_enter(&scope, EVERT_NEVER);
+    int rc = evert_spawn_with(&scope, &options, add_one, &count);
+    for (int i = 0; i < 3 && rc == 0; i++)
+        rc = evert_spawn(&scope, add_one, &count);
+    return evert_scope_leave(&scope, rc);
+}
+
+static int guards_run(void)
+{
+    return evert_run(run_guards, NULL);
+}
+
+const struct scenario guards_scenario = {.name = "guards", .run = guards_run, .no_advice = true};
