@@ -18,7 +18,7 @@
 #include "stream/connection.h"
 #include "stream/face.h"
 
-enum { TAKES = 16 }; /* of what is dropped, until the others get their turn */
+enum { TAKES = 16, FEW = 512 }; /* of what is dropped, until the others get their turn */
 
 static void gone(struct evert__fd *fd)
 {
@@ -85,14 +85,21 @@ static bool flushed(evert_stream *s)
     return s->out.queued == 0 && !s->sending;
 }
 
-/* Reads and drops. True when the peer's end, or an error, has come. */
+/*
+ * Reads and drops. True when the peer's end, or an error, has come. Want of memory is none: it
+ * would cost the peer the answer, so then it drops in small pieces.
+ */
 static bool drained(evert_stream *s)
 {
+    char few[FEW];
     struct evert__chunk *scratch = evert__chunk_get(s->loop);
-    ssize_t count = scratch != NULL ? 1 : -ENOMEM;
+    ssize_t count = 1;
     bool armed = false;
     for (int i = 0; i < TAKES && !armed && (count > 0 || count == -EAGAIN); i++) {
-        count = evert__input_take(s, scratch->data, EVERT__CHUNK_ROOM);
+        if (scratch != NULL)
+            count = evert__input_take(s, scratch->data, EVERT__CHUNK_ROOM);
+        else
+            count = evert__input_take(s, few, sizeof(few));
         armed = count == -EAGAIN && !evert__source_arm(&s->source);
     }
     if (scratch != NULL)

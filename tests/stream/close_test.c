@@ -60,6 +60,42 @@ static void test_with_input_unread_the_peer_still_gets_the_answer(void **state)
     free(upload);
 }
 
+/* S7, F45: nor does it need memory for what it drops. */
+static void test_without_memory_the_peer_still_gets_the_answer(void **state)
+{
+    char *upload = calloc(1, 100000);
+    assert_non_null(upload);
+    (void)state;
+    for (int kind = TCP; kind <= UNIX; kind++) {
+        struct ends e = make_ends((enum kind)kind);
+        struct closer closer = {.s = e.s};
+        struct evert__chunk *held[64];
+        evert_loop *loop = e.s->loop;
+        evert_scope scope;
+        int count = 0;
+
+        evert_scope_enter(&scope, evert_after(PATIENCE));
+        check_rc(evert_puts(e.s, "413 too big\r\n"), 0);
+        check_rc(evert_flush(e.s), 0);
+        assert_true(peer_send(e.peer, upload, 100000));
+        check_rc(evert_spawn(&scope, close_and_tell, &closer), 0);
+        take_memory_away();
+        while (count < 64 && (held[count] = evert__chunk_get(loop)) != NULL)
+            count++; /* nor are there any that others have given back */
+        turns(5);
+        assert_false(closer.done);
+        peer_hears(e.peer, "413 too big\r\n");
+        peer_hears_end(e.peer);
+        close(e.peer);
+        while (count > 0)
+            evert__chunk_put(loop, held[--count]);
+        give_memory_back();
+        check_rc(evert_scope_leave(&scope, 0), 0);
+        check_rc(closer.rc, 0);
+    }
+    free(upload);
+}
+
 /* BR-016: however much it is, and however slowly the peer takes it. */
 static void test_close_sends_all_that_was_written(void **state)
 {
@@ -433,6 +469,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         everywhere(test_with_input_unread_the_peer_still_gets_the_answer),
+        everywhere(test_without_memory_the_peer_still_gets_the_answer),
         everywhere(test_close_sends_all_that_was_written),
         everywhere(test_close_after_write_eof_waits_for_the_peers_end),
         everywhere(test_close_waits_for_the_peer_no_longer_than_its_limit),
