@@ -6,8 +6,8 @@
 
 A folder built with the thread sanitizer runs only the tests in suite `threads`; one with the memory
 sanitizer only one back end; one with the ucontext switch beside others only the suites `coro` and
-`stream`; the rules on the sources (suite `tidy`) run once, in the first folder. PATTERN is a shell
-pattern for the names of tests, such as 'coro/*' or '*@epoll'.
+`stream`; the rules on the sources (suite `tidy`) run once, in the first folder; the suite `long`
+only with --long. PATTERN is a shell pattern for the names of tests, such as 'coro/*' or '*@epoll'.
 
 A test is a program. It fails when one of its cases fails, when it ends badly, when it ran no case,
 when it takes too long, and when it leaves a process behind. Cases are read from what it prints:
@@ -102,7 +102,9 @@ class Build:
         """The tests that are worth running here, of those that the folder has."""
         for entry in self.introspect("tests"):
             test = Test(self, entry, long)
-            if "tidy" in test.suites:
+            if "long" in test.suites and not long:
+                wanted = False
+            elif "tidy" in test.suites:
                 wanted = first
             elif self.threads_only:
                 wanted = "threads" in test.suites
