@@ -60,6 +60,7 @@ struct m_wait {
     bool cut;       /* a cancellation came first */
     bool done;      /* what it waits for came first, with `result` */
     bool either;
+    long turn; /* in which it was cut */
     int result;
     evert_time when;             /* M_SLEEP: until then */
     struct m_handle *handle;     /* M_JOIN */
@@ -79,6 +80,7 @@ struct m_task {
 };
 
 static struct evert__link m_tasks; /* that live */
+static long m_turn;                /* of the loop: counted by the test */
 
 /* Whether what a wait is for may have come, seen from outside: told by the test. */
 static bool m_may_be_done(const struct m_wait *wait);
@@ -164,6 +166,7 @@ static void m_cut_wait(struct m_task *task)
 {
     struct m_wait *wait = &task->wait;
     wait->cut = true;
+    wait->turn = m_turn;
     wait->either = m_may_be_done(wait);
     if (wait->kind == M_JOIN && wait->handle->joiner == task)
         wait->handle->joiner = NULL;

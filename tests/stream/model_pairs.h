@@ -259,6 +259,18 @@ static int flush_there(struct member *m, struct end *e)
     return rc == -ECANCELED ? rc : 0;
 }
 
+/* C12: one who never has to wait lets the others have their turn all the same. */
+static int keep_busy(struct member *m, struct end *e)
+{
+    long turn = m_turn;
+    int rc = 0;
+    for (int i = 0; i < 70 && rc == 0 && e->writer == NULL && !e->closed && !e->failed; i++)
+        rc = flush_there(m, e);
+    if (rc == 0 && e->writer == NULL && !e->closed && !e->failed)
+        assert_true(m_turn > turn);
+    return rc;
+}
+
 /* C4: closing always does its work. Who waits there is told. */
 static int close_there(struct end *e)
 {
@@ -279,7 +291,7 @@ static int use_pair(struct member *m)
         return 0;
     switch (draw(20)) {
     case 0:
-        return flush_there(m, e);
+        return chance(2) ? flush_there(m, e) : keep_busy(m, e);
     case 1:
         return chance(4) ? close_there(e) : 0;
     default:

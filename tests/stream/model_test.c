@@ -101,6 +101,12 @@ static void move_deadline(struct record *r)
 
 /* ---- Spawning ---- */
 
+static int draw_failure(void)
+{
+    static const int failures[] = {-EPROTO, -EPIPE, -ENOENT, -ETIMEDOUT, -ECANCELED, EVERT_EOF};
+    return failures[draw(COUNT_OF(failures))];
+}
+
 static int act_some(struct member *m);
 static int live(struct member *m);
 
@@ -128,7 +134,7 @@ static int run_member(void *arg)
     world.moves++;
     world.tasks++;
     note(m, "starts", 0);
-    int rc = chance(2) ? act_some(m) : live(m);
+    int rc = chance(12) ? draw_failure() : chance(2) ? act_some(m) : live(m);
     note(m, "ends with", rc);
     struct m_handle *handle = m->says.handle;
     m_task_end(&m->says, rc);
@@ -151,6 +157,7 @@ static void spawn_with_handle(struct record *r, struct member *m)
     evert_spawn_options options = evert_spawn_defaults();
     assert_non_null(h);
     options.ret_task = &h->task;
+    options.stack = chance(4) ? 300000 : 0;
     check_rc(evert_spawn_with(&r->scope, &options, run_member, m), 0);
     h->says.task = &m->says;
     m->says.handle = &h->says;
@@ -177,6 +184,14 @@ static void spawn_into(struct record *r)
 
 /* ---- Deferreds ---- */
 
+/* Nothing may wait in the middle of a cancellation. Builds with checks would abort. */
+static void check_callback(void)
+{
+#ifndef EVERT_DEBUG
+    check_rc(evert_yield(), EVERT_ECONTEXT);
+#endif
+}
+
 /* A canceller is a callback in the middle of a cancellation: it may do much, but not wait. */
 static void cancelled(evert_deferred *deferred, void *arg)
 {
@@ -186,6 +201,8 @@ static void cancelled(evert_deferred *deferred, void *arg)
     item->says.canceller_due = false;
     if (item->freeing)
         return;
+    if (!item->by_program)
+        check_callback();
     if (chance(3)) {
         item->says.late = false;
         m_deferred_settle(&item->says, 0);
@@ -268,8 +285,10 @@ static void fire_item(struct item *item)
 static void cancel_item(struct item *item)
 {
     did(NULL, "cancels a Deferred", item->says.fired);
+    item->by_program = true;
     m_deferred_cancel(&item->says);
     evert_deferred_cancel(item->deferred);
+    item->by_program = false;
     assert_false(item->says.canceller_due);
 }
 
@@ -333,7 +352,8 @@ static int join(struct member *m)
 
 static int awaited(void *arg)
 {
-    return act_some(arg);
+    struct member *m = arg;
+    return m->awaited = act_some(m);
 }
 
 /* A coroutine object is run in the middle of the task, or never. */
@@ -341,16 +361,13 @@ static int use_coroutine(struct member *m)
 {
     evert_coro *coro;
     check_rc(evert_coro_new(&coro, awaited, m), 0);
-    if (m->depth < DEPTH && chance(4) == 0)
-        return evert_coro_await(coro);
-    evert_coro_free(coro);
-    return 0;
-}
-
-static int draw_failure(void)
-{
-    static const int failures[] = {-EPROTO, -EPIPE, -ENOENT, -ETIMEDOUT, -ECANCELED, EVERT_EOF};
-    return failures[draw(COUNT_OF(failures))];
+    if (m->depth >= DEPTH || chance(4)) {
+        evert_coro_free(coro);
+        return 0;
+    }
+    int rc = evert_coro_await(coro);
+    check_rc(rc, m->awaited);
+    return rc;
 }
 
 /* What anybody may do, callbacks too. */
@@ -359,7 +376,7 @@ static void meddle(void)
     struct record *r = any_of(&world.records);
     struct handle *h = any_of(&world.handles);
     struct item *item = any_of(&world.items);
-    switch (draw(7)) {
+    switch (draw(8)) {
     case 0:
         if (r != NULL && chance(2))
             cancel_record(r);
@@ -380,6 +397,10 @@ static void meddle(void)
     case 5:
         if (item != NULL)
             fire_item(item);
+        break;
+    case 6:
+        if (r != NULL && may_spawn() && chance(4))
+            open_item_of_coroutine(r);
         break;
     default:
         if (r != NULL)
@@ -472,6 +493,8 @@ static void open_record(struct member *m, struct record *r)
 
 static void check_failures(const struct record *r)
 {
+    if (r->says.failures > world.most_failures)
+        world.most_failures = r->says.failures;
     assert_int_equal(r->says.live, 0);
     assert_int_equal(evert_scope_failures(&r->scope), r->says.failures);
     for (unsigned i = 0; i < r->says.failures + 1; i++) {
@@ -521,6 +544,8 @@ static int live(struct member *m)
     open_record(m, &r);
     if (chance(3))
         open_something(m);
+    for (uint32_t i = chance(8) ? draw(16) : 0; i > 0; i--)
+        spawn_into(&r);
     int rc = act_some(m);
     if (rc < 0 && chance(3))
         (void)act_some(m);
@@ -590,6 +615,7 @@ static void tick(void *unused)
 {
     (void)unused;
     check_rc(evert_loop_call_soon(world.loop, &world.ticker, tick, NULL), 0);
+    m_turn++;
     world.idle = world.moves == world.seen ? world.idle + 1 : 0;
     if (world.idle <= 1)
         world.idle_since = real_time();
@@ -649,8 +675,9 @@ static int grow_in_blocking_mode(void)
 static void run_tree(bool blocking)
 {
     char seed[24];
+    alarm(60); /* it takes far less */
     int descriptors = open_descriptors();
-    long memory = allocations;
+    long memory = allocations, stacks = world.stacks;
     world.random = world.seed;
     world.most = 4U << draw(SANITIZED ? 5 : 7);
     world.limit = world.steps + STEPS_OF_TREE;
@@ -661,6 +688,7 @@ static void run_tree(bool blocking)
     check_rc(blocking ? grow_in_blocking_mode() : in_task(grow_tree, NULL), 0);
     assert_int_equal(open_descriptors(), descriptors);
     assert_int_equal(allocations, memory);
+    assert_int_equal(world.stacks, stacks);
     world.trees++;
     world.seed++;
 }
@@ -682,6 +710,7 @@ static void run_trees(bool blocking, long steps)
                   world.leaves[1], world.leaves[2], world.leaves[3], world.pairs, world.bytes);
     for (int i = 0; i < 4; i++)
         assert_true(world.leaves[i] > steps / 1000);
+    assert_true(world.most_failures > M_FAILURES_KEPT);
 }
 
 /* C3 to C8, D16, D17, S3, S5 */
@@ -699,6 +728,7 @@ static void test_trees_below_blocking_code_behave_as_the_rules_say(void **state)
 
 static void set_up(void)
 {
+    evert_loop *loop;
     const char *given = getenv("EVERT_SEED");
     world.seed = given != NULL ? strtoull(given, NULL, 0) : 1;
     world.now = 1000 * EVERT_SECOND;
@@ -707,10 +737,11 @@ static void set_up(void)
     make_pattern_of_pairs();
     signal(SIGABRT, tell_where);
     signal(SIGALRM, tell_where);
-    alarm(getenv("EVERT_LONG") != NULL ? 3000 : 100);
     evert_set_allocator(&counting);
     evert__sys_hook = answer_clock;
     evert_log_set_sink(keep_last, NULL);
+    check_rc(evert_loop_new(&loop), 0); /* the first maps what all have in common */
+    evert_loop_free(loop);
 }
 
 int main(void)
