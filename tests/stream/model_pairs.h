@@ -32,7 +32,8 @@ struct end {
     struct way *out, *in;
     struct end *peer;
     struct member *reader, *writer;
-    bool failed; /* it is of no more use, but to be closed */
+    int last_writer; /* the number of the task */
+    bool failed;     /* it is of no more use, but to be closed */
     bool closed, aborted;
     evert_time closed_at;
 };
@@ -238,6 +239,7 @@ static int write_there(struct member *m, struct end *e)
     if (rc == -ECANCELED && !e->closed && !broken)
         see_cancelled_write(m, e, size);
     rc = end_io(m, e, rc);
+    e->last_writer = m->number;
     if (rc == 0 && !broken && !way->broken)
         way->written = way->offered;
     else if (rc < 0 && rc != -ECANCELED)
@@ -284,11 +286,20 @@ static int close_there(struct end *e)
     return 0;
 }
 
+/* S5: one who wrote and then waited, or ended, has sent it before others run. */
+static void check_sent(const struct member *m, const struct end *e)
+{
+    if (!e->closed && e->last_writer != m->number)
+        assert_true(e->stream->out.queued == 0 || e->stream->sending);
+}
+
 static int use_pair(struct member *m)
 {
     struct end *e = any_end(m);
     if (e == NULL)
         return 0;
+    check_sent(m, e);
+    check_sent(m, e->peer);
     switch (draw(20)) {
     case 0:
         return chance(2) ? flush_there(m, e) : keep_busy(m, e);
