@@ -144,15 +144,21 @@ static void refuse_one(struct evert_listener *l)
     l->reserve = evert__sys_open("/dev/null", O_RDONLY);
 }
 
+bool evert__listener_may_tell(struct evert_listener *l)
+{
+    if (l->told >= l->loop->now - BETWEEN_WORDS)
+        return false;
+    l->told = l->loop->now;
+    return true;
+}
+
 static void back_off(struct evert_listener *l, int error)
 {
     if (!l->paused && (error == -EMFILE || error == -ENFILE))
         refuse_one(l);
-    if (l->told < l->loop->now - BETWEEN_WORDS) {
+    if (evert__listener_may_tell(l))
         evert__log(EVERT_LOG_WARNING, "accept on %s: %s; trying again until it is better",
                    l->address, evert_strerror(error));
-        l->told = l->loop->now;
-    }
     l->paused = true;
     evert__timer_set(l->loop, &l->again, evert_after(PAUSE));
 }

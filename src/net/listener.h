@@ -35,6 +35,9 @@ int evert__listener_open(struct evert_listener *listener, evert_loop *loop,
 /* A descriptor, or -EAGAIN: arm. Other errors mean that the listener is of no use any more. */
 int evert__listener_take(struct evert_listener *listener);
 
+/* Whether it is time to speak of a shortage; the next time is in ten seconds. */
+bool evert__listener_may_tell(struct evert_listener *listener);
+
 /* True: take again. False: `ready` will tell, once. */
 bool evert__listener_arm(struct evert_listener *listener);
 void evert__listener_disarm(struct evert_listener *listener);

@@ -77,8 +77,9 @@ static void accept_one(struct protocol_listener *l, int number)
     evert_loop *loop = l->listener.loop;
     evert_factory *factory = l->factory;
     if (evert__connection_accepted(loop, number, l->listener.is_tcp, &s) < 0) {
-        evert__log(EVERT_LOG_WARNING, "accept on %s: no memory for a connection",
-                   l->listener.address);
+        if (evert__listener_may_tell(&l->listener))
+            evert__log(EVERT_LOG_WARNING, "accept on %s: no memory for a connection",
+                       l->listener.address);
         return;
     }
     evert_protocol *protocol = factory->build_protocol(factory);

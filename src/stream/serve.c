@@ -61,8 +61,9 @@ static int accept_all(struct evert__server *server)
                 evert_abort(s);
         }
         if (rc == -ENOMEM) {
-            evert__log(EVERT_LOG_WARNING, "%s on %s: no memory for a connection", server->name,
-                       server->address);
+            if (evert__listener_may_tell(server->listener))
+                evert__log(EVERT_LOG_WARNING, "%s on %s: no memory for a connection", server->name,
+                           server->address);
             rc = evert_sleep(PAUSE);
         }
         if (rc < 0)
