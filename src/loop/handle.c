@@ -76,7 +76,11 @@ int evert_loop_call_at(evert_loop *loop, evert_handle *given, evert_time when, e
 void evert_handle_cancel(evert_handle *given)
 {
     struct handle *handle = (struct handle *)given;
-    if (handle->loop == NULL || evert__loop_usable(handle->loop, "evert_handle_cancel", NULL) < 0)
+    if (handle->loop == NULL)
+        return;
+    /* One that is not set may have a loop that was freed. */
+    if (evert__timer_is_set(&handle->timer) &&
+        evert__loop_usable(handle->loop, "evert_handle_cancel", NULL) < 0)
         return;
     evert__timer_unset(handle->loop, &handle->timer);
     handle->loop = NULL;
