@@ -68,6 +68,63 @@ static void test_cancelling_again_changes_nothing(void **state)
     check_rc(evert_yield(), 0);
 }
 
+/* A task that takes an item, as a permit, notes its number, and gives it back. */
+struct permitted {
+    struct store *permits;
+    evert_task *task;
+    int number, *record;
+    int rc;
+};
+
+static int take_permit(void *arg)
+{
+    struct permitted *p = arg;
+    p->rc = store_take(p->permits);
+    if (p->rc < 0)
+        return p->rc;
+    if (evert_yield() == 0) /* cancelled after it got it, it does not get to this */
+        *p->record = *p->record * 10 + p->number;
+    store_put(p->permits);
+    return 0;
+}
+
+/*
+ * C5, BR-010: whoever was chosen and is cancelled before it runs has what it was chosen for, and
+ * what it gives back is the next one's; whoever was cancelled before leaves the line. The living
+ * get their turn in the order in which they came.
+ */
+static void test_a_permit_is_never_lost_to_a_cancel(void **state)
+{
+    enum { WAITERS = 9 };
+    (void)state;
+    for (int chosen_first = 0; chosen_first < 2; chosen_first++) {
+        struct permitted waiters[WAITERS];
+        evert_spawn_options options = evert_spawn_defaults();
+        struct store permits;
+        evert_scope s;
+        int record = 0;
+        store_init(&permits); /* the one permit is held, by this task */
+        evert_scope_enter(&s, EVERT_NEVER);
+        for (int i = 0; i < WAITERS; i++) {
+            waiters[i] =
+                (struct permitted){.permits = &permits, .number = i + 1, .record = &record};
+            options.ret_task = &waiters[i].task;
+            check_rc(evert_spawn_with(&s, &options, take_permit, &waiters[i]), 0);
+        }
+        check_rc(evert_yield(), 0);
+        if (chosen_first)
+            store_put(&permits);
+        for (int i = 0; i < WAITERS; i += 2) /* the first among them */
+            evert_task_cancel(waiters[i].task);
+        if (!chosen_first)
+            store_put(&permits);
+        check_rc(evert_scope_leave(&s, 0), 0);
+        assert_int_equal(record, 2468);
+        assert_int_equal(permits.items, 1);
+        check_rc(waiters[0].rc, chosen_first ? 1 : -ECANCELED);
+    }
+}
+
 struct notes {
     struct store *store;
     evert_scope *scope;
@@ -559,6 +616,7 @@ int main(void)
         everywhere(test_scopes_entered_in_a_cancelled_one_are_cancelled),
         everywhere(test_scopes_around_a_cancelled_one_are_not_cancelled),
         everywhere(test_cancelling_again_changes_nothing),
+        everywhere(test_a_permit_is_never_lost_to_a_cancel),
         everywhere(test_a_cancel_reaches_waiting_tasks_and_stays),
         everywhere(test_cancelled_before_start_runs_to_its_first_wait),
         everywhere(test_cancelled_before_start_can_free_its_argument),

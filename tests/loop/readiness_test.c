@@ -1294,6 +1294,43 @@ static void test_random_pieces_arrive_whole_and_in_order(void **state)
     assert_held(exchange(seed, false), seed);
 }
 
+/*
+ * F35: somebody else closed the descriptor, so what the library knows of it is not so any more. The
+ * kernel says EBADF, or ENOENT where another one has the number; neither is the program's end.
+ */
+static void test_a_descriptor_closed_by_others_aborts_nothing(void **state)
+{
+    (void)state;
+    for (int taken_over = 0; taken_over < 2; taken_over++) {
+        struct receiver known, unknown;
+        int fds[2], other[2];
+        unix_pair(fds);
+        unix_pair(other);
+        receiver_init(&known, fds[0], false);
+        receiver_take(&known); /* registered, and waiting */
+        turns(5);
+        close(fds[0]);
+        if (taken_over)
+            assert_int_equal(dup2(other[0], fds[0]), fds[0]);
+        turns(5);
+        assert_true(!known.ended || known.result == -EBADF); /* poll(2) tells, epoll(7) does not */
+        receiver_close(&known);
+        turns(2);
+        assert_int_equal(known.closed, 1);
+
+        receiver_init(&unknown, fds[0], false); /* nobody has the number now */
+        receiver_take(&unknown);
+        turns(5);
+        assert_int_equal(unknown.ended, 1);
+        assert_int_equal(unknown.result, -EBADF);
+        receiver_close(&unknown);
+        turns(2);
+        close(fds[1]);
+        close(other[0]);
+        close(other[1]);
+    }
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -1338,6 +1375,7 @@ int main(void)
         LOOP_CASE(test_source_that_cannot_be_waited_for_is_an_error),
         LOOP_CASE(test_send_that_cannot_be_waited_for_is_an_error),
         LOOP_CASE(test_random_pieces_arrive_whole_and_in_order),
+        LOOP_CASE(test_a_descriptor_closed_by_others_aborts_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

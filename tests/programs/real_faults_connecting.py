@@ -3,17 +3,22 @@
 """Faults of accepting and connecting, each by a real cause, in a network of this test's own."""
 
 import contextlib
+import os
+import signal
 import socket
 import sys
+import tempfile
 
 sys.dont_write_bytecode = True
 import support  # noqa: E402  (it must not leave compiled files among the sources)
 import namespaces  # noqa: E402
-from namespaces import STRACE, expect_connect, firewall, in_both_ways, route  # noqa: E402
+from namespaces import (STRACE, Subject, expect_connect, firewall, in_both_ways,  # noqa: E402
+                        route)
 from support import Failed, Process, Server, expect  # noqa: E402
 
 SERVERS = ["callback_server", "coroutine_server"]
 ADDRESS = "tcp://127.0.0.1:{}"
+SLOW = "tcp://slow.example:9"
 ANSWER = b"Hello, Ann!\r\n"
 
 
@@ -124,6 +129,41 @@ def the_socket_would_meet_itself(way):
         expect_connect(way, address_of(sock), "OK")
 
 
+@contextlib.contextmanager
+def resolver_without_answer():
+    """Names are asked for, for a minute each, at a server that never answers. Gives its socket."""
+    files = {"/etc/resolv.conf": "nameserver 127.0.0.53\noptions timeout:20 attempts:3\n",
+             "/etc/nsswitch.conf": "hosts: files dns\n"}
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+        for name, text in files.items():
+            path = os.path.join(folder, os.path.basename(name))
+            with open(path, "w", encoding="ascii") as file:
+                file.write(text)
+            namespaces.run(f"mount --bind {path} {name}")
+            stack.callback(namespaces.run, f"umount {name}")
+        server = stack.enter_context(socket.socket(type=socket.SOCK_DGRAM))
+        server.settimeout(support.LIMIT)
+        server.bind(("127.0.0.53", 53))
+        yield server
+
+
+@in_both_ways
+def the_name_is_not_answered(way):
+    """The deadline ends it, and the program ends though the lookup goes on for a minute."""
+    with resolver_without_answer(), Subject(way, "connect", SLOW, 300) as subject:
+        subject.expect_status(0)
+        subject.expect("connect", "ETIMEDOUT")
+
+
+def it_is_told_to_end_while_it_looks_up():
+    with resolver_without_answer() as server, \
+            Subject("task", "connect", SLOW, 60000) as subject:
+        server.recv(512)
+        subject.process.send_signal(signal.SIGTERM)
+        subject.expect_status(0)
+        subject.expect("connect", "ECANCELED")
+
+
 # ---- Accepting ----
 
 
@@ -141,10 +181,10 @@ def the_address_is_taken(name):
 
 def newcomers_are_gone_before_they_are_taken(name):
     with Server(support.example(f"greeting/{name}")) as server:
-        server.process.send_signal(support.signal.SIGSTOP)
+        server.process.send_signal(signal.SIGSTOP)
         for _ in range(20):
             support.reset(support.connect(server.address))
-        server.process.send_signal(support.signal.SIGCONT)
+        server.process.send_signal(signal.SIGCONT)
         greets(server)
         for line in server.stderr().splitlines():  # those of a server that read from them
             if not line.endswith(": Connection reset by peer"):
@@ -168,7 +208,7 @@ def accepting_finds_no_memory(name):
 def end_traced(server):
     """strace passes no signal on: it is sent to the program."""
     for pid, _ in support.children_of(server.pid):
-        support.os.kill(pid, support.signal.SIGTERM)
+        os.kill(pid, signal.SIGTERM)
     server.expect_status(0)
 
 
@@ -195,6 +235,8 @@ CASES = [
     the_system_calls_an_address_invalid,
     no_port_is_left,
     the_socket_would_meet_itself,
+    the_name_is_not_answered,
+    it_is_told_to_end_while_it_looks_up,
 ]
 
 SERVER_CASES = [

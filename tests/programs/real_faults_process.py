@@ -7,6 +7,8 @@ import errno
 import os
 import resource
 import signal
+import socket
+import subprocess
 import sys
 import tempfile
 import time
@@ -17,7 +19,7 @@ import namespaces  # noqa: E402
 from namespaces import STRACE, Subject, in_both_ways  # noqa: E402
 from support import Failed, Server, expect  # noqa: E402
 
-# More than there is memory for. One for whom there is no stack is turned away in a pause of its own.
+# More than there is memory for. Whoever has no stack is turned away, with a pause for each.
 CLIENTS = {"callback_server": 1500, "coroutine_server": 60}
 
 SERVERS = ["callback_server", "coroutine_server"]
@@ -25,7 +27,8 @@ ANSWER = b"Hello, Ann!\r\n"
 
 
 def is_sanitized():
-    """Whether the programs keep terabytes of addresses, so that no limit of these can be set."""
+    """Then the programs keep terabytes of addresses, so that no limit of these can be set, and have
+    functions of the C library for themselves, so that they cannot be given others."""
     with open(namespaces.SUBJECT, "rb") as file:
         text = file.read()
     return b"__asan_init" in text or b"__tsan_init" in text
@@ -62,6 +65,19 @@ def no_mapping_is_left_for_guards(way):
         subject.expect("again", "OK")
         if "max_map_count" not in subject.stderr():
             raise Failed(f"expected the log to name the limit, got {subject.stderr()!r}")
+
+
+def a_hundred_thousand_tasks_run():
+    """More than there are mappings: guards take none where the kernel has guards of its own."""
+    for _ in range(2):
+        with Subject("task", "spawn", 100000) as subject:
+            subject.expect_status(0, 40)
+            started = int(subject.said_of("started")[0])
+            code, words = subject.said_of("spawn")
+            if (started, code) != (100000, "OK") and code != "ENOMEM":
+                raise Failed(f"expected them all, or want of memory, got {started}, {code} {words}")
+            subject.expect("leave", "OK")
+            subject.expect("again", "OK")
 
 
 def serving_goes_on_without_memory(name):
@@ -143,6 +159,36 @@ def it_is_stopped_again_and_again(name):
         server.stop()
 
 
+@in_both_ways
+def the_wall_clock_jumps(way):
+    """Years ahead and back, each time that anybody looks."""
+    environment = {**os.environ, "LD_PRELOAD": os.path.join(support.BUILD,
+                                                           "tests/leaping_clock.so")}
+    with Subject(way, "ticks", 30, env=environment) as subject:
+        subject.expect_status(0)
+        ticks = ticks_of(subject)
+        gaps = [after - before for before, after in zip(ticks, ticks[1:])]
+        expect("ticks", 30, len(ticks))
+        if min(gaps) < 9 or max(gaps) > 5000:
+            raise Failed(f"expected a tick each 10 ms or a little later, got {gaps}")
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as sock:
+        address = f"tcp://127.0.0.1:{sock.getsockname()[1]}"
+        with socket.create_connection(sock.getsockname()), \
+                Subject(way, "connect", address, 300, env=environment) as subject:
+            subject.expect_status(0)
+            subject.expect("connect", "ETIMEDOUT")
+    if "realtime" not in leaps(environment):
+        raise Failed("expected that the clock leaps for programs that look")
+
+
+def leaps(environment):
+    """What another program sees of it."""
+    command = [sys.executable, "-c", "import time\n"
+               "if abs(time.time() - time.time()) > 1e6: print('realtime')"]
+    return subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True,
+                          check=True, timeout=support.LIMIT).stdout
+
+
 # ---- The log ----
 
 
@@ -204,7 +250,9 @@ CASES = [
     it_is_stopped_for_a_while,
 ]
 
-MEMORY_CASES = [
+PLAIN_CASES = [
+    a_hundred_thousand_tasks_run,
+    the_wall_clock_jumps,
     no_memory_is_left_for_stacks,
     no_mapping_is_left_for_guards,
 ]
@@ -213,7 +261,7 @@ MEMORY_CASES = [
 def main():
     namespaces.enter()
     cases = support.Cases()
-    for function in CASES + ([] if is_sanitized() else MEMORY_CASES):
+    for function in CASES + ([] if is_sanitized() else PLAIN_CASES):
         cases.run(support.words_of(function), function)
     for name in SERVERS:
         cases.run(f"{name} it is stopped again and again", it_is_stopped_again_and_again, name)
