@@ -257,29 +257,6 @@ static void test_too_large_a_stack_is_out_of_memory(void **state)
     pool_fini(&pool);
 }
 
-static bool map_is_invalid(enum evert__sys_call call, const void *site, size_t *size,
-                           int64_t *result)
-{
-    (void)site;
-    (void)size;
-    *result = -EINVAL;
-    return call == EVERT__SYS_MAP;
-}
-
-/* F10: so some kernels call what is too large for them. */
-static void test_what_the_kernel_calls_invalid_is_too_large(void **state)
-{
-    struct pool pool;
-    int error = 0;
-    (void)state;
-    pool_init(&pool);
-    evert__sys_hook = map_is_invalid;
-    assert_null(evert__stack_get(&pool.stacks, 0, &error));
-    evert__sys_hook = NULL;
-    check_rc(error, -ENOMEM);
-    pool_fini(&pool);
-}
-
 /* ---- The pool ---- */
 
 static void test_the_stack_used_last_is_used_first(void **state)
@@ -436,7 +413,6 @@ int main(void)
         cmocka_unit_test(test_touching_below_a_stack_kills),
         cmocka_unit_test(test_a_stack_is_at_least_as_large_as_asked_for),
         cmocka_unit_test(test_too_large_a_stack_is_out_of_memory),
-        cmocka_unit_test(test_what_the_kernel_calls_invalid_is_too_large),
         cmocka_unit_test(test_the_stack_used_last_is_used_first),
         cmocka_unit_test(test_stacks_of_other_sizes_go_back_at_once),
         cmocka_unit_test(test_the_pool_keeps_256_warm_and_gives_the_rest_back_when_idle),
