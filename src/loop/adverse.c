@@ -145,7 +145,9 @@ static bool cancel(struct evert__op *op)
 static ssize_t take(struct evert__source *source, void *buffer, size_t size)
 {
     evert_loop *loop = source->fd->loop;
-    if (draw(loop, 4) == 0)
+    /* That a loop cannot be woken at all has to be found when it is made. */
+    bool must_answer = source->kind == EVERT__SOURCE_COUNTER && source->fd->slot == 0;
+    if (draw(loop, 4) == 0 && !must_answer)
         return -EAGAIN;
     if (source->kind == EVERT__SOURCE_RECEIVE && size > 1 && draw(loop, 2))
         size = 1 + draw(loop, (uint32_t)(size < 20000 ? size : 20000));
