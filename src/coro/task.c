@@ -95,13 +95,10 @@ void evert__task_start(struct evert__task *task)
     struct evert__fiber fiber = tasks->fiber;
     struct evert__task *current = task->loop->current;
 
-    bool from_loop = tasks->from_loop;
-
     evert__link_remove(&task->ready.link);
     tasks->eager++;
     (void)switch_in(tasks, task);
     tasks->eager--;
-    tasks->from_loop = from_loop;
     tasks->context = context;
     tasks->fiber = fiber;
     if (task->ended)
