@@ -8,8 +8,9 @@
  *
  * Stacks of one size, mapped side by side, would have their hot ends in the same few sets of the
  * caches, and evict each other. So each is given a colour, which moves its top down by some lines
- * of its page and some pages. The lines are few enough that a parked task still needs a single
- * page.
+ * of its page, few enough that a parked task still needs a single page; and each takes an odd
+ * number of pages, so that those at the tops differ in all the bits by which they are cached. It is
+ * one page more and not several, since the kernel's own tables are paid for by the address.
  *
  * The pool keeps 256 stacks warm. What is above that goes back to the system a little later and in
  * batches, so that a burst of tasks does not pay for unmapping and mapping again.
@@ -31,7 +32,7 @@
 #endif
 
 enum { WARM = 256, BATCH = 512, PAGE = 4096, LEAST = 16 * 1024 };
-enum { LINE = 64, LINES = 32, PAGES = 16, COLOURED = PAGES * PAGE };
+enum { LINE = 64, LINES = 32 };
 
 #define TRIM_AFTER (100 * EVERT_MILLISECOND)
 
@@ -64,7 +65,7 @@ static int guard(char *base)
 
 static size_t shift_of(unsigned colour)
 {
-    return colour % LINES * LINE + colour % PAGES * PAGE;
+    return colour % LINES * LINE;
 }
 
 static struct evert__stack *map_stack(size_t size, unsigned colour)
@@ -72,7 +73,7 @@ static struct evert__stack *map_stack(size_t size, unsigned colour)
     if (size > SIZE_MAX / 2)
         return NULL;
     size = size < LEAST ? LEAST : (size + PAGE - 1) & ~(size_t)(PAGE - 1);
-    size_t whole = EVERT__STACK_GUARD + size + COLOURED;
+    size_t whole = (EVERT__STACK_GUARD + size + PAGE) | PAGE;
     int rc;
     char *base = evert__sys_map(whole, &rc);
     if (base == NULL)

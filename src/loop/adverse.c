@@ -7,7 +7,8 @@
  * completion, or ends only some turns later, as in a ring. What is right must be right here.
  *
  * What is delayed stands on a list, each with a number of turns to go. While anything does, the
- * loop must not sleep.
+ * loop must not sleep. An op has room for that; a source has not, since each connection would pay
+ * for it, and is told at once where there is no memory.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -23,6 +24,11 @@ enum { IDLE, TO_START, TO_START_CANCELLED, INSIDE, INSIDE_CANCELLED, TO_TELL };
 struct adverse {
     struct evert__link ops, sources;
     uint64_t random;
+};
+
+struct late_source {
+    struct evert__held held;
+    struct evert__source *source;
 };
 
 static const struct evert__backend *const inner = &evert__backend_epoll;
@@ -83,16 +89,44 @@ void evert__adverse_hold_op(struct evert__op *op)
     hold_op(op, TO_TELL, 1 + draw(op->fd->loop, 3));
 }
 
-static void hold_source(struct evert__source *source, uint32_t turns)
+static struct late_source *late_of(struct evert__link *link)
 {
-    struct adverse *a = source->fd->loop->adverse;
-    evert__link_remove(&source->held.link); /* it may have been armed again */
-    hold(source->fd->loop, &a->sources, &source->held, turns);
+    return EVERT__CONTAINER(link, struct late_source, held.link);
+}
+
+/* Forgets that a source is to be told, or where that is NULL, all of a descriptor. */
+static void forget_late(const struct evert__fd *fd, const struct evert__source *source)
+{
+    struct adverse *a = fd->loop->adverse;
+    struct evert__link *next;
+    for (struct evert__link *l = a->sources.next; l != &a->sources; l = next) {
+        struct late_source *late = late_of(l);
+        next = l->next;
+        if (late->source == source || (source == NULL && late->source->fd == fd)) {
+            evert__link_remove(l);
+            evert__free(late);
+        }
+    }
+}
+
+/* False when there is no memory for it. */
+static bool hold_source(struct evert__source *source, uint32_t turns)
+{
+    evert_loop *loop = source->fd->loop;
+    struct adverse *a = loop->adverse;
+    struct late_source *late = evert__alloc_zero(sizeof(*late));
+    forget_late(source->fd, source); /* it may have been armed again */
+    if (late == NULL)
+        return false;
+    late->source = source;
+    hold(loop, &a->sources, &late->held, turns);
+    return true;
 }
 
 void evert__adverse_hold_source(struct evert__source *source)
 {
-    hold_source(source, 1 + draw(source->fd->loop, 3));
+    if (!hold_source(source, 1 + draw(source->fd->loop, 3)))
+        source->ready(source);
 }
 
 static bool start(struct evert__op *op)
@@ -159,28 +193,21 @@ static bool arm(struct evert__source *source)
     evert_loop *loop = source->fd->loop;
     if (!inner->arm(source))
         return false;
+    /* No back end keeps an error of registering back: it is found at once. */
     if (source->fd->error < 0 || draw(loop, 2))
-        return true; /* no back end keeps an error of registering back: it is found at once */
-    hold_source(source, 1 + draw(loop, 3));
-    return false;
+        return true;
+    return !hold_source(source, 1 + draw(loop, 3));
 }
 
 static void disarm(struct evert__source *source)
 {
-    evert__link_remove(&source->held.link);
+    forget_late(source->fd, source);
     inner->disarm(source);
 }
 
 static void detach(struct evert__fd *fd)
 {
-    struct adverse *a = fd->loop->adverse;
-    struct evert__link *next;
-    for (struct evert__link *l = a->sources.next; l != &a->sources; l = next) {
-        struct evert__held *held = EVERT__CONTAINER(l, struct evert__held, link);
-        next = l->next;
-        if (EVERT__CONTAINER(held, struct evert__source, held)->fd == fd)
-            evert__link_remove(l);
-    }
+    forget_late(fd, NULL);
     inner->detach(fd);
 }
 
@@ -243,7 +270,9 @@ static void wait(evert_loop *loop, evert_time timeout)
     while ((held = next_due(&a->ops)) != NULL)
         release_op(EVERT__CONTAINER(held, struct evert__op, held));
     while ((held = next_due(&a->sources)) != NULL) {
-        struct evert__source *source = EVERT__CONTAINER(held, struct evert__source, held);
+        struct late_source *late = late_of(&held->link);
+        struct evert__source *source = late->source;
+        evert__free(late);
         source->ready(source);
     }
 }

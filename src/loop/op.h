@@ -31,21 +31,29 @@
 
 struct evert__fd {
     evert_loop *loop;
-    struct evert__source *source; /* armed, waiting for this to be readable */
-    struct evert__op *op;         /* started, waiting for this to be writable */
-    int number;                   /* -1 once closed */
-    int error;                    /* it cannot be waited for: the next take says so */
-    uint32_t slot;              /* the back end's: where it is registered, plus 1; 0 if it is not */
-    bool readable;              /* reading is worth a try: it has not said that it would block */
-    bool writable;              /* the same of writing */
-    bool ended;                 /* an event carried RDHUP, HUP or ERR */
-    bool drained_by_short_read; /* it is TCP, where a read that came back short emptied it */
-    struct evert__link link;    /* on the loop's list of the closed */
+    int number; /* -1 once closed */
+    int error;  /* it cannot be waited for: the next take says so */
+    union {
+        struct {
+            uint32_t slot; /* the back end's: where it is registered, plus 1; 0 if it is not */
+            bool readable; /* reading is worth a try: it has not said that it would block */
+            bool writable; /* the same of writing */
+            bool ended;    /* an event carried RDHUP, HUP or ERR */
+            bool drained_by_short_read; /* it is TCP, where a short read has emptied it */
+        };
+        void *owner; /* once closed: for `closed`, to be set after evert__fd_close() */
+    };
+    union {
+        struct {
+            struct evert__source *source; /* armed, waiting for this to be readable */
+            struct evert__op *op;         /* started, waiting for this to be writable */
+        };
+        struct evert__link link; /* once closed: on the loop's list of these */
+    };
     void (*closed)(struct evert__fd *fd);
-    void *owner; /* for `closed` */
 };
 
-/* What a back end that delays things keeps with a thing it delays. */
+/* What a back end that delays things keeps with an op that it delays. */
 struct evert__held {
     struct evert__link link;
     uint8_t turns, state;
@@ -82,7 +90,6 @@ struct evert__source {
     enum evert__source_kind kind;
     struct evert__fd *fd;
     void (*ready)(struct evert__source *source); /* never from inside take or arm */
-    struct evert__held held;
 };
 
 /* How a loop speaks to the kernel: a constant table, chosen when the loop is made. */

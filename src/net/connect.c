@@ -100,9 +100,9 @@ static void attempt_failed(struct evert__connector *c, int error)
 {
     if (!c->cancelled)
         note_failure(c, error);
-    c->fd->owner = c;
     c->starting = false;
     evert__fd_close(c->fd, attempt_closed);
+    c->fd->owner = c;
 }
 
 static void connected(struct evert__connector *c, ssize_t result)

@@ -20,7 +20,8 @@ enum { EVERT__CHUNK = 4096, EVERT__PIECES = 18, EVERT__LARGE = 65536 };
 struct evert__chunk {
     struct evert__chunk *next;
     uint32_t start, end;
-    /* What a send op that begins with this chunk points to: it has to live as long as the op. */
+    /* A send that begins with this chunk, and what it points to, which has to live as long. */
+    struct evert__op send;
     struct iovec pieces[EVERT__PIECES];
     char data[];
 };

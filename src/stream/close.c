@@ -45,8 +45,8 @@ static void end(evert_stream *s)
     evert__timer_unset(s->loop, &s->timer);
     if (s->closer != NULL)
         evert__wake(s->closer, 0);
-    if (s->sending && evert__op_cancel(&s->send)) {
-        s->sending = false;
+    if (s->sending && evert__op_cancel(s->sending)) {
+        s->sending = NULL;
         if (s->writer != NULL)
             evert__wake(s->writer, 0); /* nobody else will tell it */
     }
@@ -59,7 +59,7 @@ static void end(evert_stream *s)
 static void set_limit(evert_stream *s)
 {
     evert__timer_unset(s->loop, &s->timer);
-    evert__timer_set(s->loop, &s->timer, evert_after(s->close_limit));
+    evert__timer_set(s->loop, &s->timer, evert__close_limit(s));
 }
 
 static void limit_reached(struct evert__ready *ready)

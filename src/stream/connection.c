@@ -36,7 +36,7 @@ int evert__connection_new(evert_loop *loop, evert_stream **ret)
         (struct evert__source){.kind = EVERT__SOURCE_RECEIVE, .fd = &s->fd, .ready = may_read};
     s->flush.run = flush;
     s->line_limit = EVERT_LINE_LIMIT;
-    s->close_limit = 2 * EVERT_SECOND;
+    s->close_limit = 2000;
     s->high = EVERT_HIGH_WATER;
     s->low = EVERT__LOW_WATER;
     *ret = s;
@@ -69,5 +69,16 @@ void evert_set_line_limit(evert_stream *s, size_t limit)
 
 void evert_set_close_limit(evert_stream *s, evert_time span)
 {
-    s->close_limit = span;
+    const evert_time most = UINT32_MAX * EVERT_MILLISECOND;
+    if (span > most - EVERT_MILLISECOND)
+        s->close_limit = UINT32_MAX; /* which stands for none */
+    else
+        s->close_limit = span > 0 ? (uint32_t)((span - 1) / EVERT_MILLISECOND + 1) : 0;
+}
+
+evert_time evert__close_limit(const evert_stream *s)
+{
+    if (s->close_limit == UINT32_MAX)
+        return EVERT_NEVER;
+    return evert_after(s->close_limit * EVERT_MILLISECOND);
 }

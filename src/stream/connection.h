@@ -28,16 +28,10 @@ struct evert__input {
 };
 
 struct evert__output {
-    /*
-     * While there are chunks that wait to be sent, and nothing has failed: fewer bytes than this
-     * may be put behind them with no further look. 0 when in doubt.
-     */
-    size_t open;
     struct evert__chunk *first, *last;
     size_t queued; /* bytes in all of them */
 };
 
-struct evert__server;
 struct evert__names;
 struct evert_protocol;
 struct evert_producer;
@@ -53,47 +47,54 @@ enum evert__closing {
 
 /* What each request touches comes first, close together. */
 struct evert_stream {
-    evert_loop *loop;
-    struct evert__fd fd;
+    union {
+        evert_loop *loop; /* that of the descriptor */
+        struct evert__fd fd;
+    };
     struct evert__source source;
     struct evert__input in;
     struct evert__output out;
     struct evert__waiter *reader, *writer;
+    struct evert__op *sending;   /* on its way, or NULL */
     int read_error, write_error; /* each says the same for ever */
-    unsigned users;              /* calls that wait here, and serve: it is not freed under them */
+    /*
+     * While there are chunks that wait to be sent, and nothing has failed: fewer bytes than this
+     * may be put behind them with no further look. 0 when in doubt.
+     */
+    uint32_t open;
+    uint8_t users; /* calls that wait here, and serve: it is not freed under them */
     uint8_t closing;
-    bool sending;              /* an op is on its way */
-    bool at_end;               /* the peer has ended its side, and all that it sent was taken */
-    bool eof_sent;             /* our own side was ended, or is as soon as all is sent: */
-    bool eof_due;              /* that is still to be done */
-    bool dropping;             /* the rest of a line that was too long */
-    bool taken;                /* by close or abort */
+    bool served : 1;   /* evert_serve() accepted it and will close it */
+    bool at_end : 1;   /* the peer has ended its side, and all that it sent was taken */
+    bool eof_sent : 1; /* our own side was ended, or is as soon as all is sent: */
+    bool eof_due : 1;  /* that is still to be done */
+    bool dropping : 1; /* the rest of a line that was too long */
+    bool taken : 1;    /* by close or abort */
+    /* The transport's face: see face.h. */
+    bool made : 1;   /* it has heard connection_made() */
+    bool paused : 1; /* reading is */
+    bool offer : 1;  /* there is input that it has not seen */
+    bool eof_told : 1;
+    bool above : 1;   /* the high-water mark: it has heard pause_writing(), and not yet resume */
+    bool losing : 1;  /* closed as soon as the producer is done */
+    bool hungry : 1;  /* all was sent: a producer that is pulled is to be asked for more */
+    bool in_call : 1; /* it looks at the input buffer, which has to stay */
+    int reason;       /* why it is being closed: what connection_lost() will hear */
+    uint32_t close_limit;      /* in milliseconds */
     struct evert__ready flush; /* on the loop's list while there is something to send */
     size_t line_limit;
-    struct evert__op send;
 
     size_t writer_wants; /* to go on when no more than this is queued */
     struct evert__waiter *closer;
     struct evert__timer timer;    /* of closing */
     struct evert__ready farewell; /* on the loop's list while it is being closed */
-    evert_time close_limit;
-    const struct evert__server *server; /* that accepted it and will close it, or NULL */
-    struct evert__names *names;         /* its addresses in words, once asked for */
+    struct evert__names *names;   /* its addresses in words, once asked for */
 
-    /* The transport's face: see face.h. */
+    /* The transport's face, again: */
     struct evert_protocol *protocol; /* NULL while this is a stream */
     struct evert__ready step;        /* run when there is something to tell it */
     struct evert_producer *producer;
     uint32_t high, low; /* water marks */
-    int reason;         /* why it is being closed: what connection_lost() will hear */
-    bool made;          /* it has heard connection_made() */
-    bool paused;        /* reading is */
-    bool offer;         /* there is input that it has not seen */
-    bool eof_told;
-    bool above;   /* the high-water mark: it has heard pause_writing(), and not yet resume */
-    bool losing;  /* closed as soon as the producer is done */
-    bool hungry;  /* all was sent: a producer that is pulled is to be asked for more */
-    bool in_call; /* it looks at the input buffer, which has to stay */
 #ifdef EVERT_DEBUG
     char *view; /* what the last read gave out, so that a use after its end is seen */
 #endif
@@ -225,7 +226,7 @@ static inline void evert__output_later(evert_stream *s)
     /* As long as this waits to be sent, more may be put behind it. */
     size_t room = evert__output_room(out), most = EVERT_HIGH_WATER;
     most = out->queued < most ? most - out->queued : 0;
-    out->open = room < most ? room : most;
+    s->open = (uint32_t)(room < most ? room : most);
 }
 
 /*
@@ -251,6 +252,9 @@ void evert__stop_writer(evert_stream *stream);
 
 /* Goes on with closing, after something that it waited for has happened. */
 void evert__close_step(evert_stream *stream);
+
+/* When a limit that is set now will be over. */
+evert_time evert__close_limit(const evert_stream *stream);
 
 /* Begins to close, as evert_close() does, and waits for nothing. */
 void evert__close_begin(evert_stream *stream);

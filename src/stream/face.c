@@ -307,7 +307,7 @@ int evert_stream_transport(evert_stream *s, evert_protocol *protocol)
     if (protocol->transport != NULL)
         return EVERT_EALREADY;
     evert__end_view(s);
-    s->server = NULL;
+    s->served = false;
     s->dropping = false;
     evert__transport_attach(s, protocol);
     evert__ready_push(s->loop, &s->step);

@@ -75,28 +75,30 @@ static void advance(evert_stream *s, size_t count)
 
 void evert__output_drop(evert_stream *s)
 {
-    s->out.open = 0;
+    s->open = 0;
     advance(s, s->out.queued);
 }
 
-/* Points the op at the queue. */
-static void prepare(evert_stream *s)
+/* An op that points at the queue. */
+static struct evert__op *prepare(evert_stream *s)
 {
+    struct evert__op *op = &s->out.first->send;
     struct iovec *pieces = s->out.first->pieces;
     int count = 0;
     for (struct evert__chunk *c = s->out.first; c != NULL && count < EVERT__PIECES; c = c->next)
         pieces[count++] = (struct iovec){c->data + c->start, c->end - c->start};
-    s->send.kind = EVERT__OP_SEND;
-    s->send.fd = &s->fd;
-    s->send.done = send_done;
-    s->send.most = SIZE_MAX;
-    s->send.send.pieces = pieces;
-    s->send.send.count = count;
+    op->kind = EVERT__OP_SEND;
+    op->fd = &s->fd;
+    op->done = send_done;
+    op->most = SIZE_MAX;
+    op->send.pieces = pieces;
+    op->send.count = count;
+    return op;
 }
 
 void evert__output_fail(evert_stream *s, int error)
 {
-    s->out.open = 0;
+    s->open = 0;
     if (s->write_error == 0)
         s->write_error = error;
     if (s->writer != NULL)
@@ -135,7 +137,7 @@ static void end_at_last(evert_stream *s)
 void evert__output_end(evert_stream *s)
 {
     s->eof_sent = s->eof_due = true;
-    s->out.open = 0;
+    s->open = 0;
     if (s->out.queued == 0 && !s->sending)
         end_at_last(s);
 }
@@ -158,20 +160,20 @@ static void sent(evert_stream *s, ssize_t result)
 EVERT__FLAT void evert__output_start(evert_stream *s)
 {
     evert__link_remove(&s->flush.link);
-    s->out.open = 0;
+    s->open = 0;
     while (!s->sending && s->out.queued > 0) {
-        prepare(s);
-        if (evert__op_start(&s->send))
-            sent(s, s->send.result);
+        struct evert__op *op = prepare(s);
+        if (evert__op_start(op))
+            sent(s, op->result);
         else
-            s->sending = true;
+            s->sending = op;
     }
 }
 
 static void send_done(struct evert__op *op)
 {
-    evert_stream *s = EVERT__CONTAINER(op, evert_stream, send);
-    s->sending = false;
+    evert_stream *s = EVERT__CONTAINER(op->fd, evert_stream, fd);
+    s->sending = NULL;
     sent(s, op->result);
     if (s->closing != EVERT__ENDING)
         evert__output_start(s);

@@ -26,7 +26,7 @@ void evert_transport_lose_connection(evert_transport *transport)
     }
     s->losing = true;
     s->timer.ready.run = waited_too_long;
-    evert__timer_set(s->loop, &s->timer, evert_after(s->close_limit));
+    evert__timer_set(s->loop, &s->timer, evert__close_limit(s));
 }
 
 int evert_transport_register_producer(evert_transport *transport, evert_producer *producer)

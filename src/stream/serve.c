@@ -34,13 +34,13 @@ static void log_failure(const struct evert__server *server, const struct evert__
 static int serve_one(void *arg)
 {
     evert_stream *s = arg;
-    const struct evert__server *server = s->server;
     struct evert__task *self = s->loop->current;
+    const struct evert__server *server = EVERT__CONTAINER(self->home, struct evert__server, tasks);
 
     evert__connection_hold(s); /* the handler may close it */
     int rc = server->handler(s, server->arg);
     log_failure(server, self, rc);
-    if (!s->taken && s->server == server) { /* else it is another's by now */
+    if (!s->taken && s->served) { /* else it is another's by now */
         int closed = evert_close(s);
         if (rc >= 0 || rc == EVERT_EOF) /* of what it wrote, something was not sent */
             log_failure(server, self, closed);
@@ -55,7 +55,7 @@ static int accept_all(struct evert__server *server)
     for (;;) {
         int rc = evert_accept(server->listener, &s);
         if (rc == 0) {
-            s->server = server;
+            s->served = true;
             rc = evert_spawn_at(&server->tasks, serve_one, s, server->name, server->place);
             if (rc < 0)
                 evert_abort(s);

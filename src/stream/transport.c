@@ -78,10 +78,10 @@ int evert_transport_write(evert_transport *transport, const void *data, size_t s
 {
     evert_stream *s = evert__stream_of(transport);
     /* The most common case: a few bytes behind others that wait to be sent. */
-    if (s == NULL || size == 0 || size >= s->out.open || s->out.queued + size > s->high)
+    if (s == NULL || size == 0 || size >= s->open || s->out.queued + size > s->high)
         return write_pieces(s, &(evert_bytes){data, size}, 1);
     evert__output_put(&s->out, data, size);
-    s->out.open -= size;
+    s->open -= (uint32_t)size;
     return 0;
 }
 

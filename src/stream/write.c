@@ -68,13 +68,14 @@ static int begin(evert_stream *s, struct evert__task **ret_self)
 struct large_write {
     struct evert__waiter waiter;
     evert_stream *stream;
+    struct evert__op send;
     struct iovec piece;
 };
 
 static void large_done(struct evert__op *op)
 {
-    evert_stream *s = EVERT__CONTAINER(op, evert_stream, send);
-    s->sending = false;
+    evert_stream *s = EVERT__CONTAINER(op->fd, evert_stream, fd);
+    s->sending = NULL;
     evert__wake(s->writer, 0);
     if (s->closing != EVERT__OPEN)
         evert__close_step(s);
@@ -82,30 +83,31 @@ static void large_done(struct evert__op *op)
 
 static bool stop_large(struct evert__waiter *waiter)
 {
-    evert_stream *s = EVERT__CONTAINER(waiter, struct large_write, waiter)->stream;
-    if (!evert__op_cancel(&s->send))
+    struct large_write *large = EVERT__CONTAINER(waiter, struct large_write, waiter);
+    if (!evert__op_cancel(&large->send))
         return false; /* large_done will tell what became of it */
-    s->sending = false;
+    large->stream->sending = NULL;
     return true;
 }
 
 /* One send of a large write: bytes sent, or an error. */
 static ssize_t send_large(evert_stream *s, struct evert__task *self, const char *data, size_t size)
 {
-    struct large_write large = {
-        .waiter.cancel = stop_large, .stream = s, .piece = {(void *)(uintptr_t)data, size}};
+    struct large_write large = {.waiter.cancel = stop_large,
+                                .stream = s,
+                                .send = {.kind = EVERT__OP_SEND, .fd = &s->fd, .done = large_done},
+                                .piece = {(void *)(uintptr_t)data, size}};
 
-    s->send = (struct evert__op){.kind = EVERT__OP_SEND, .fd = &s->fd, .done = large_done};
-    s->send.most = SIZE_MAX;
-    s->send.send.pieces = &large.piece;
-    s->send.send.count = 1;
-    if (evert__op_start(&s->send))
-        return s->send.result;
-    s->sending = true;
+    large.send.most = SIZE_MAX;
+    large.send.send.pieces = &large.piece;
+    large.send.send.count = 1;
+    if (evert__op_start(&large.send))
+        return large.send.result;
+    s->sending = &large.send;
     s->writer = &large.waiter;
     evert__connection_hold(s);
     evert__wait(self, &large.waiter);
-    ssize_t result = large.waiter.result == 0 ? s->send.result : large.waiter.result;
+    ssize_t result = large.waiter.result == 0 ? large.send.result : large.waiter.result;
     int rc = after_waiting(s, self, &large.waiter);
     return rc < 0 ? rc : result;
 }
@@ -200,13 +202,13 @@ int evert_write(evert_stream *s, const void *data, size_t size)
 {
     struct evert__task *self = s->loop->current;
     /* The most common case: a few bytes behind others that wait to be sent. */
-    if (size == 0 || size >= s->out.open || self == NULL || evert__task_cancelled(self))
+    if (size == 0 || size >= s->open || self == NULL || evert__task_cancelled(self))
         return write_any(s, data, size);
     struct evert__chunk *last = s->out.last;
     memcpy(last->data + last->end, data, size);
     last->end += (uint32_t)size;
     s->out.queued += size;
-    s->out.open -= size;
+    s->open -= (uint32_t)size;
     evert__completed(self);
     return 0;
 }

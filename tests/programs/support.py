@@ -5,7 +5,9 @@ Everything has a limit in time, and every process is ended by its number, also w
 """
 
 import contextlib
+import ctypes
 import os
+import resource
 import selectors
 import signal
 import socket
@@ -112,6 +114,28 @@ def wait_until(what, reached, limit=LIMIT):
         if time.monotonic() > end:
             raise Failed(f"expected {what} within {limit} s")
         time.sleep(0.005)
+
+
+# ---- The machine ----
+
+CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
+
+
+def own_network():
+    """From here on this process, and what it starts, has a network of its own, with a loopback and
+    all of its ports; where that is not allowed it says so, and goes on with the machine's."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(CLONE_NEWNET) < 0 and libc.unshare(CLONE_NEWUSER | CLONE_NEWNET) < 0:
+        comment(f"no network of its own: {os.strerror(ctypes.get_errno())}")
+        return
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+
+
+def raise_descriptor_limit():
+    """Gives how many descriptors a process may have."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
 
 
 # ---- Processes ----

@@ -381,10 +381,38 @@ static void test_a_new_connection_has_the_usual_limits_and_no_buffers(void **sta
     (void)state;
     struct ends e = make_ends(TCP);
     assert_int_equal(e.s->line_limit, EVERT_LINE_LIMIT);
-    assert_int_equal(e.s->close_limit, 2 * EVERT_SECOND);
+    assert_int_equal(e.s->close_limit, 2000);
     assert_null(e.s->in.data);
     assert_null(e.s->out.first);
     assert_true(e.s->fd.drained_by_short_read);
+    drop_ends(e);
+}
+
+static void test_the_limit_of_closing_is_rounded_up_to_milliseconds(void **state)
+{
+    static const struct {
+        evert_time given, kept;
+    } limits[] = {
+        {-EVERT_SECOND, 0},
+        {0, 0},
+        {1, EVERT_MILLISECOND},
+        {EVERT_MILLISECOND, EVERT_MILLISECOND},
+        {EVERT_MILLISECOND + 1, 2 * EVERT_MILLISECOND},
+        {3600 * EVERT_SECOND, 3600 * EVERT_SECOND},
+        {UINT32_MAX * EVERT_MILLISECOND - EVERT_MILLISECOND,
+         UINT32_MAX * EVERT_MILLISECOND - EVERT_MILLISECOND},
+    };
+    (void)state;
+    struct ends e = make_ends(TCP);
+    for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
+        evert_set_close_limit(e.s, limits[i].given);
+        evert_time before = evert_after(limits[i].kept), limit = evert__close_limit(e.s);
+        assert_true(limit >= before && limit <= evert_after(limits[i].kept));
+    }
+    evert_set_close_limit(e.s, EVERT_NEVER);
+    assert_true(evert__close_limit(e.s) == EVERT_NEVER);
+    evert_set_close_limit(e.s, UINT32_MAX * EVERT_MILLISECOND);
+    assert_true(evert__close_limit(e.s) == EVERT_NEVER);
     drop_ends(e);
 }
 
@@ -496,6 +524,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         everywhere(test_two_streams_behave_as_two_queues_of_bytes),
         everywhere(test_a_new_connection_has_the_usual_limits_and_no_buffers),
+        everywhere(test_the_limit_of_closing_is_rounded_up_to_milliseconds),
         everywhere(test_a_cancel_that_comes_behind_the_wake_ends_accepting),
         everywhere(test_without_memory_a_connected_descriptor_is_closed),
         everywhere(test_a_child_takes_nothing_and_sends_nothing),

@@ -145,7 +145,7 @@ EVERT_API int evert_write_eof(evert_stream *stream);
  */
 EVERT_API int evert_close(evert_stream *stream);
 
-/* Sets for how long evert_close() goes on; 2 seconds unless set. Does not wait. */
+/* Sets for how long evert_close() goes on, in whole milliseconds; 2 s unless set. Does not wait. */
 EVERT_API void evert_set_close_limit(evert_stream *stream, evert_time span);
 
 /*

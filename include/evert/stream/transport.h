@@ -82,7 +82,7 @@ EVERT_API void evert_transport_abort_connection(evert_transport *transport);
 /* Whether it is being closed, by whichever side, or was. */
 EVERT_API bool evert_transport_is_closing(const evert_transport *transport);
 
-/* Sets for how long closing goes on; 2 seconds unless set. */
+/* Sets for how long closing goes on, in whole milliseconds; 2 seconds unless set. */
 EVERT_API void evert_transport_set_close_limit(evert_transport *transport, evert_time span);
 
 /*
