@@ -77,11 +77,9 @@ static void test_a_task_of_a_run_is_named_with_its_place(void **state)
 static int work(void *unused)
 {
     (void)unused;
-    for (int i = 0; i < 8; i++) {
-        block_for(50);
-        check_rc(evert_yield(), 0);
-    }
-    return 0;
+    check_rc(evert_yield(), 0);
+    block_for(50);
+    return evert_yield();
 }
 
 static int work_together(void *unused)
@@ -90,7 +88,7 @@ static int work_together(void *unused)
     int rc = 0;
     (void)unused;
     evert_scope_enter(&s, EVERT_NEVER);
-    for (int i = 0; i < 4 && rc == 0; i++)
+    for (int i = 0; i < 24 && rc == 0; i++)
         rc = evert_spawn(&s, work, NULL);
     return evert_scope_leave(&s, rc);
 }

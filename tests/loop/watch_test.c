@@ -131,6 +131,7 @@ static void test_a_process_that_was_stopped_is_not_reported(void **state)
     int status;
     (void)state;
     evert_loop_free(loop); /* with its thread: the thread sanitizer wants none at a fork */
+    loop = NULL;
     pid_t child = fork();
     if (child == 0) {
         alarm(60);
