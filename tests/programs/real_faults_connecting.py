@@ -12,8 +12,8 @@ import tempfile
 sys.dont_write_bytecode = True
 import support  # noqa: E402  (it must not leave compiled files among the sources)
 import namespaces  # noqa: E402
-from namespaces import (STRACE, Subject, expect_connect, firewall, in_both_ways,  # noqa: E402
-                        route)
+from namespaces import (STRACE, TRACED, Subject, expect_connect,  # noqa: E402
+                        firewall, in_both_ways, route)
 from support import Failed, Process, Server, expect  # noqa: E402
 
 SERVERS = ["callback_server", "coroutine_server"]
@@ -196,7 +196,7 @@ def accepting_finds_no_memory(name):
     """For a while; then all who waited are served."""
     command = [*STRACE, "-e", "trace=accept4", "-e", "inject=accept4:error=ENOMEM:when=1..4",
                *support.example(f"greeting/{name}")]
-    with Server(command) as server:
+    with Server(command, env=TRACED) as server:
         with support.connections(server.address, 5) as socks:
             for sock in socks:
                 support.converse(sock, b"Ann\r\n", ANSWER)
@@ -217,7 +217,7 @@ def operations_are_not_there(name):
     command = [*STRACE, "-e", "trace=epoll_pwait2,madvise", "-e",
                "inject=epoll_pwait2:error=ENOSYS", "-e", "inject=madvise:error=EINVAL",
                *support.example(f"greeting/{name}")]
-    with Server(command) as server:
+    with Server(command, env=TRACED) as server:
         with support.connections(server.address, 30) as socks:
             for sock in socks:
                 support.converse(sock, b"Ann\r\n", ANSWER)
