@@ -58,7 +58,7 @@ void flow_arrived(struct flow *flow, evert_bytes bytes)
             continue;
         printf("byte %zu is %d, not %d\n", flow->arrived + i, bytes.data[i],
                wanted[(flow->arrived + i) % PERIOD]);
-        CHECK(!"the bytes are the right ones");
+        check_at(false, "the bytes are the right ones", __FILE__, __LINE__);
         break;
     }
     flow->arrived += bytes.size;
