@@ -28,6 +28,7 @@ static int many_run(void)
 {
     char *argv[] = {(char[]){"many"}, (char[]){ANY_PORT}, NULL};
     int ends[2], output = dup(1);
+    char path[32];
     pthread_t thread;
     if (pipe2(ends, O_CLOEXEC) < 0)
         return -EMFILE;
@@ -42,6 +43,8 @@ static int many_run(void)
     close(output);
     pthread_join(thread, NULL);
     fclose(said);
+    snprintf(path, sizeof(path), "/tmp/many.%d", (int)getpid());
+    (void)unlink(path); /* its socket, should the call that removes it have failed */
     return status == 0 ? 0 : -ECANCELED; /* it has said itself which error it was */
 }
 
