@@ -274,9 +274,9 @@ static void test_without_a_thread_or_memory_a_loop_is_not_watched(void **state)
     evert_loop *other;
     int calls = 0, rc = -ENOMEM;
     (void)state;
-    evert__sys_hook = refuse;
+    evert__sys_set_hook(refuse);
     assert_int_equal(evert_loop_new(&other), 0);
-    evert__sys_hook = NULL;
+    evert__sys_set_hook(NULL);
     check_words(heard.text, "a loop is not watched: ");
     assert_null(other->watch);
     assert_int_equal(evert_loop_call_soon(other, NULL, count_up, &calls), 0);

@@ -263,7 +263,7 @@ static void prepare_at(const struct port *p, int family)
     prepared = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     (void)setsockopt(prepared, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
     assert_int_equal(bind(prepared, at, family == AF_INET ? sizeof(in) : sizeof(in6)), 0);
-    evert__sys_hook = give_prepared;
+    evert__sys_set_hook(give_prepared);
 }
 
 /*

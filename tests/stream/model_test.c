@@ -458,7 +458,7 @@ static void set_up(void)
     signal(SIGABRT, tell_where);
     signal(SIGALRM, tell_where);
     evert_set_allocator(&counting);
-    evert__sys_hook = answer_clock;
+    evert__sys_set_hook(answer_clock);
     evert_log_set_sink(keep_last, NULL);
     check_rc(evert_loop_new(&loop), 0); /* the first maps what all have in common */
     evert_loop_free(loop);
