@@ -36,8 +36,9 @@ int evert__listen_look_up(const char *address, struct evert__task *self,
         return rc;
     if (!evert__lookup_start(&l.lookup, &endpoint, true)) {
         evert__wait(self, &l.waiter);
-        if (l.waiter.result < 0)
-            return (int)l.waiter.result;
+        rc = (int)l.waiter.result;
+        if (rc < 0)
+            return rc;
     }
     *ret = l.lookup.addresses;
     return l.lookup.result;
@@ -60,7 +61,7 @@ int evert__listener_open_one(evert_loop *loop, const struct evert__addresses *ad
     for (unsigned i = 0; i < addresses->count; i++) {
         listener->ready = ready;
         rc = evert__listener_open(listener, loop, &addresses->list[i]);
-        if (rc == 0) {
+        if (rc >= 0) {
             *ret = listener;
             return 0;
         }

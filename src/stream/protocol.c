@@ -177,7 +177,7 @@ int evert_listen_protocol(evert_listener **ret, evert_loop *loop, const char *ad
                                       &listener);
         evert__free(addresses);
     }
-    if (rc < 0)
+    if (listener == NULL)
         return self != NULL ? evert__listen_failed(self, rc, address) : rc;
     struct protocol_listener *l = outside(listener);
     l->listener.closing = closing;
