@@ -120,6 +120,7 @@ lint: build
 	clang-format --dry-run -Werror $(C_FILES)
 	clang-tidy -p build/release --quiet --extra-arg=-Wno-unknown-warning-option \
 	    $(shell find src examples -name '*.c' ! -name switch_ucontext.c)
+	$(PYTHON) tools/analyze build/release
 	codespell --skip fuzz/seeds src include tests fuzz examples bench tools *.md
 
 help:
@@ -133,5 +134,5 @@ help:
 	@echo 'make bench      measure, and write docs/benchmarks.md'
 	@echo 'make install    install under PREFIX ($(PREFIX)); DESTDIR is honoured'
 	@echo 'make format     lay out the C files by .clang-format'
-	@echo 'make lint       layout, clang-tidy and spelling'
+	@echo 'make lint       layout, clang-tidy, the analyzer of gcc, and spelling'
 	@echo 'make clean      remove build/'

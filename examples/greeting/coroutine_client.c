@@ -29,7 +29,7 @@ static int get_greeting(void *arg)
 static int run(void *arg)
 {
     char **argv = arg;
-    size_t count = 0;
+    size_t count = 1; /* main() has seen to that */
     while (argv[2 + count] != NULL)
         count++;
     struct client *clients = calloc(count, sizeof(*clients));

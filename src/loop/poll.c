@@ -39,6 +39,7 @@ static int grow(struct state *state)
     if (asked == NULL)
         return -ENOMEM;
     state->asked = asked;
+    /* NOLINTNEXTLINE(bugprone-sizeof-expression): it is pointers that are kept */
     struct evert__fd **fds = evert__realloc(state->fds, capacity * sizeof(*fds));
     if (fds == NULL)
         return -ENOMEM;

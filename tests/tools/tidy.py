@@ -23,7 +23,7 @@ C_ENDINGS = (".c", ".h", ".S")
 SOURCE_ENDINGS = C_ENDINGS + (".py", ".sh", ".build", ".txt")
 TEXT_ENDINGS = SOURCE_ENDINGS + (".md",)
 # Scripts and the like whose names have no ending.
-PLAIN_NAMES = {"Makefile", "run", "ledger", "bootstrap", "demo"}
+PLAIN_NAMES = {"Makefile", "run", "ledger", "analyze", "bootstrap", "demo"}
 
 SYSTEM_CALLS = """
     accept accept4 bind close connect getpeername getsockname getsockopt listen recv recvfrom
