@@ -7,7 +7,7 @@
 static int setup(void **state)
 {
     (void)state;
-    watch_loops("100");
+    watch_loops("300");
     return 0;
 }
 
@@ -48,10 +48,10 @@ static void check_reported(void)
 {
     check_words(heard.text, "task hog, spawned at ");
     check_words(heard.text, "coro/watch_test.c:");
-    check_words(heard.text, ", has run for 1");
+    check_words(heard.text, ", has run for ");
     check_words(heard.text, "without waiting, and holds its loop up; it is at\n");
     assert_true(is_traced((void *)(uintptr_t)hog));
-    check_words(heard.text, "held its loop up for 1");
+    check_words(heard.text, "held its loop up for ");
     assert_int_equal(atomic_load(&heard.reports), 1);
     assert_int_equal(atomic_load(&heard.ends), 1);
 }
@@ -111,8 +111,8 @@ static void test_in_blocking_mode_only_tasks_and_callbacks_count(void **state)
     check_rc(evert__loop_own(&own), 0);
     evert_loop_free(own); /* a new one, which is watched */
     check_rc(evert_yield(), 0);
-    block_for(300);
-    check_rc(evert_sleep(300 * MS), 0);
+    block_for(700);
+    check_rc(evert_sleep(700 * MS), 0);
     assert_string_equal(heard.text, "");
     check_rc(spawn_a_hog(&reports), 0);
     check_reported();
