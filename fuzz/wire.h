@@ -116,13 +116,13 @@ static inline evert_stream *open_wire(evert_loop *loop)
     wire.sent = 0;
     wire.ended = false;
     expect(evert__connection_accepted(loop, wire.number, wire.is_tcp, &s) == 0, "no stream");
-    evert__sys_hook = play_wire;
+    evert__sys_set_hook(play_wire);
     return s;
 }
 
 static inline void close_wire(void)
 {
-    evert__sys_hook = NULL;
+    evert__sys_set_hook(NULL);
     close(wire.peer);
 }
 
