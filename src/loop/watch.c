@@ -33,7 +33,7 @@
 #endif
 
 /* How long it takes at the most until the loop's thread has taken the signal, if it can. */
-#define TRACE_TIME (20 * EVERT_MILLISECOND)
+#define TRACE_TIME (250 * EVERT_MILLISECOND)
 
 struct evert__watch {
     evert_time limit, started;

@@ -11,6 +11,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -108,9 +109,9 @@ static inline int record_setup(void **state)
 
 /* ---- Memory ---- */
 
-/* How many allocations succeed before the next fails; and which are out. */
+/* How many allocations succeed before the next fails; and which are out. Workers allocate, too. */
 static struct {
-    int left, out;
+    atomic_int left, out;
 } memory;
 
 static inline void *memory_reallocate(void *old, size_t size, void *arg)
