@@ -4,6 +4,7 @@
 # The work is done by Meson and Ninja; each target first lets tools/bootstrap see to the tools.
 
 PREFIX ?= /usr/local
+SECONDS ?= 60
 
 # Debian's own Python, where there is one: another one on PATH may lack the modules it serves.
 PYTHON := $(firstword $(wildcard /usr/bin/python3) python3)
@@ -39,8 +40,8 @@ FUZZ_TARGETS ?= $(notdir $(wildcard fuzz/seeds/*))
 # that need clang have it as the third word.
 setup = @test -f $(1)/build.ninja || $(if $(3),CC=$(3)) $(MESON) setup $(1) $(2)
 
-.PHONY: build demo check check-long check-build coverage fuzz mutants bench install clean \
-        format lint help
+.PHONY: build demo check check-long check-release check-build coverage fuzz mutants soak bench \
+        install clean format lint help
 .DEFAULT_GOAL := build
 
 build:
@@ -66,12 +67,15 @@ mutants:
 	@$(PYTHON) tests/tools/mutants.py
 
 # `make build` sets the release folder up without what is strict; the stamp tells when it has it.
-check-build:
+check-release:
 	@tools/bootstrap check
 	@test -f build/release/build.ninja || \
 	    { $(MESON) setup build/release $(RELEASE) $(STRICT) && touch build/release/strict; }
 	@test -f build/release/strict || \
 	    { $(MESON) configure build/release $(STRICT) && touch build/release/strict; }
+	@$(NINJA) -C build/release
+
+check-build: check-release
 	$(call setup,build/asan,$(ASAN))
 	$(call setup,build/tsan,$(TSAN),clang)
 	$(call setup,build/ucontext,$(UCONTEXT))
@@ -97,6 +101,11 @@ fuzz:
 	@for target in $(FUZZ_TARGETS); do \
 	    $(PYTHON) fuzz/run.py --seconds $(FUZZ_SECONDS) \
 	        build/fuzz/fuzz/fuzz_$$target fuzz/seeds/$$target || exit 1; done
+
+# SECONDS=600 for ten minutes, COUNT=1000 for fewer connections.
+soak: check-release
+	@EVERT_BUILD=build/release EVERT_SOURCE=. EVERT_LONG=1 SOAK_SECONDS=$(SECONDS) \
+	    SOAK_COUNT=$(COUNT) $(PYTHON) tests/programs/soak.py
 
 bench: build
 	@tools/bootstrap bench
@@ -131,6 +140,7 @@ help:
 	@echo 'make coverage   say which lines and branches of the library the tests reach'
 	@echo 'make fuzz       look for inputs that break it; FUZZ_SECONDS ($(FUZZ_SECONDS)) a target'
 	@echo 'make mutants    break the library on purpose, and see whether the tests notice'
+	@echo 'make soak       servers with 15,000 clients of every kind, for SECONDS (60)'
 	@echo 'make bench      measure, and write docs/benchmarks.md'
 	@echo 'make install    install under PREFIX ($(PREFIX)); DESTDIR is honoured'
 	@echo 'make format     lay out the C files by .clang-format'

@@ -194,8 +194,9 @@ class Process:
         with contextlib.ExitStack() as stack:
             self.out = stack.enter_context(tempfile.TemporaryFile())
             self.err = stack.enter_context(tempfile.TemporaryFile())
-            self.process = subprocess.Popen([*command, *arguments], stdin=subprocess.DEVNULL,
-                                            stdout=self.out, stderr=self.err, **options)
+            self.process = subprocess.Popen([*command, *arguments], stdout=self.out,
+                                            stderr=self.err,
+                                            **{"stdin": subprocess.DEVNULL} | options)
             self.files = stack.pop_all()
 
     def __enter__(self):
