@@ -11,41 +11,47 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { CHUNK = 4096 }; /* of which each loop keeps some: counted apart */
+/* Of which each loop keeps some: counted apart. Tables that grow may come to the same size. */
+enum { CHUNK = 4096 };
+
+/* Stands in front of the memory, which stays aligned for anything. */
+struct head {
+    size_t size;
+    size_t is_chunk;
+};
 
 static struct counts {
     int64_t blocks, bytes, chunks;
 } nowhere, *counts = &nowhere;
 
-static void count(size_t size, int by)
+static void count(struct head head, int by)
 {
-    if (size == CHUNK) {
+    if (head.is_chunk) {
         __atomic_add_fetch(&counts->chunks, by, __ATOMIC_RELAXED);
         return;
     }
     __atomic_add_fetch(&counts->blocks, by, __ATOMIC_RELAXED);
-    __atomic_add_fetch(&counts->bytes, by * (int64_t)size, __ATOMIC_RELAXED);
+    __atomic_add_fetch(&counts->bytes, by * (int64_t)head.size, __ATOMIC_RELAXED);
 }
 
-/* The size stands in front of the memory, which stays aligned for anything. */
 static void *reallocate(void *memory, size_t size, void *unused)
 {
-    size_t *block = memory != NULL ? (size_t *)memory - 2 : NULL;
-    size_t before = block != NULL ? *block : 0;
+    struct head *block = memory != NULL ? (struct head *)memory - 1 : NULL;
+    struct head before = block != NULL ? *block : (struct head){0, 0};
     (void)unused;
-    block = realloc(block, size + 2 * sizeof(size_t));
+    block = realloc(block, size + sizeof(*block));
     if (block == NULL)
         return NULL;
+    *block = (struct head){size, memory == NULL && size == CHUNK};
     if (memory != NULL)
         count(before, -1);
-    count(size, 1);
-    *block = size;
-    return block + 2;
+    count(*block, 1);
+    return block + 1;
 }
 
 static void release(void *memory, void *unused)
 {
-    size_t *block = (size_t *)memory - 2;
+    struct head *block = (struct head *)memory - 1;
     (void)unused;
     count(*block, -1);
     free(block);
