@@ -378,6 +378,10 @@ def knows_every_kind_of_wait():
 def says_what_is_wrong():
     said = gdb([PROGRAMS["gdb_tasks_static"]], "info evert-tasks")
     expect("without a process", "there is no process and no core file", said.splitlines()[-1])
+    said = gdb(["--args", PROGRAMS["gdb_tasks"], "stop"], "break wait_for_the_rest", "run",
+               *marked("evert-task 2.0 bt", "lost"), "kill")
+    expect("of a loop that does not run", "which thread runs loop 2 is not known",
+           between(said, "lost").strip())
     answers = {
         "evert-task": "usage: evert-task NUMBER|all COMMAND",
         "evert-task 2.4": "usage: evert-task NUMBER|all COMMAND",

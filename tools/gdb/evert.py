@@ -330,11 +330,17 @@ class Task:
             return None
         if not self.is_root and self.state() != "starting":
             return saved_registers(self.value["context"])
+        if self.is_lost():
+            complain(f"which thread runs loop {self.loop.number} is not known")
         registers = None
         for registers in self.loop.callers():
             if not self.is_root and self.has(stack_pointer(registers)):
                 break
         return registers
+
+    def is_lost(self):
+        """Whether it is the loop's own stack, and no thread is known to run that."""
+        return self.is_root and self.loop.thread is None and not self.loop.is_on_a_task()
 
     def has(self, address):
         return int(self.value["stack"]["low"]) <= address <= self.address
@@ -376,6 +382,8 @@ class Task:
     def where(self):
         """(the call of Evert's that it waits in, the place of that call), in words."""
         called = ""
+        if self.is_lost():
+            return "", ""
         for frame in self.frames():
             name = frame.name() or ""
             if not self.is_in_library(frame):
