@@ -365,7 +365,7 @@ static void check_put_against_deadline(bool put_first)
 {
     struct store store;
     evert_scope s;
-    evert_handle put = {{NULL}};
+    evert_handle put = {{0}};
 
     store_init(&store);
     evert_time when = enter_briefly(&s, put_first ? 1 : 0);
@@ -425,7 +425,7 @@ static void test_items_are_never_lost_to_deadlines(void **state)
     (void)state;
     store_init(&store);
     for (int i = 0; i < 500; i++) {
-        evert_handle handle = {{NULL}};
+        evert_handle handle = {{0}};
         evert_scope s;
         random = random * 1664525 + 1013904223;
         evert_time span = (evert_time)(random >> 16) % 50000;
@@ -584,7 +584,7 @@ static void check_group(bool outer_expires)
 {
     struct store store;
     struct notes notes = {.store = &store};
-    evert_handle put = {{NULL}};
+    evert_handle put = {{0}};
     evert_scope outer, group;
 
     store_init(&store);

@@ -160,7 +160,7 @@ static void move_in_callback(void *arg)
 static void test_a_deadline_due_in_this_turn_can_still_be_moved(void **state)
 {
     evert_scope s;
-    evert_handle handle = {{NULL}};
+    evert_handle handle = {{0}};
     struct move move = {&s, EVERT_NEVER};
     (void)state;
     evert_time end = enter_briefly(&s);

@@ -312,7 +312,7 @@ static void note_call(void *count)
 static void test_on_a_plain_thread_timers_run_while_one_call_waits(void **state)
 {
     int count = 0;
-    evert_handle handle = {{NULL}};
+    evert_handle handle = {{0}};
     (void)state;
     check_rc(evert_loop_call_at(self()->loop, &handle, LONG_AGO, note_call, &count), 0);
     check_rc(evert_sleep(1 * MS), 0);

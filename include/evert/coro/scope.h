@@ -20,6 +20,7 @@
 #define EVERT_CORO_SCOPE_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include <evert/base/time.h>
 #include <evert/coro/coro.h>
@@ -28,7 +29,7 @@ EVERT_BEGIN
 
 /* Lies on the stack of the task that enters it; not to be copied or looked into. */
 typedef struct evert_scope {
-    void *opaque[24];
+    uint64_t opaque[24];
 } evert_scope;
 
 typedef struct evert_task evert_task;

@@ -17,6 +17,8 @@
 #ifndef EVERT_LOOP_LOOP_H
 #define EVERT_LOOP_LOOP_H
 
+#include <stdint.h>
+
 #include <evert/base/api.h>
 #include <evert/base/time.h>
 
@@ -32,7 +34,7 @@ typedef void evert_callback(void *arg);
  * stay where it is until the call was made or cancelled. Zero it before its first use.
  */
 typedef struct evert_handle {
-    void *opaque[9];
+    uint64_t opaque[9];
 } evert_handle;
 
 /*
