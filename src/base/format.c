@@ -144,7 +144,7 @@ static uintmax_t next_unsigned(struct arguments *a, enum length length)
     case SIZE:
         return va_arg(a->list, size_t);
     case POINTER_DIFFERENCE:
-        return (uintmax_t)va_arg(a->list, ptrdiff_t);
+        return (size_t)va_arg(a->list, ptrdiff_t); /* the unsigned type of that size */
     default:
         return va_arg(a->list, unsigned);
     }
