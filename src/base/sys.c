@@ -8,10 +8,12 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/random.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/msan.h"
+#include "base/time.h"
 
 _Atomic(evert__sys_hook_fn *) evert__sys_hook;
 
@@ -197,16 +199,6 @@ int evert__sys_epoll_ctl(int epoll, int operation, int fd, uint32_t events, void
     MAKE(int, EPOLL_CTL, NULL, epoll_ctl(epoll, operation, fd, &event), true);
 }
 
-/* The span as a timespec; NULL for no limit. */
-static struct timespec *timespec_of(evert_time span, struct timespec *ret)
-{
-    if (span == EVERT_NEVER)
-        return NULL;
-    ret->tv_sec = (time_t)(span / EVERT_SECOND);
-    ret->tv_nsec = (long)(span % EVERT_SECOND);
-    return ret;
-}
-
 /* In whole milliseconds, rounded up: a timer must not be early. */
 static int milliseconds_of(evert_time span)
 {
@@ -216,14 +208,32 @@ static int milliseconds_of(evert_time span)
     return whole < INT_MAX ? (int)whole : INT_MAX;
 }
 
+/*
+ * Not every C library that runs on a kernel with this call has it, and the struct timespec of some
+ * is not the kernel's.
+ */
+static int epoll_wait_precisely(int epoll, struct epoll_event *events, int count,
+                                evert_time timeout)
+{
+#ifdef SYS_epoll_pwait2
+    const struct {
+        int64_t seconds, nanoseconds;
+    } limit = {timeout / EVERT_SECOND, timeout % EVERT_SECOND};
+    return (int)syscall(SYS_epoll_pwait2, epoll, events, count, &limit, NULL, (size_t)0);
+#else
+    (void)epoll, (void)events, (void)count, (void)timeout;
+    errno = ENOSYS;
+    return -1;
+#endif
+}
+
 static int epoll_wait_exactly(int epoll, struct epoll_event *events, int count, evert_time timeout)
 {
     static atomic_bool missing; /* older kernels, and emulators, lack the precise call */
-    struct timespec limit;
 
     if (timeout > 0 && timeout != EVERT_NEVER &&
         !atomic_load_explicit(&missing, memory_order_relaxed)) {
-        int rc = epoll_pwait2(epoll, events, count, timespec_of(timeout, &limit), NULL);
+        int rc = epoll_wait_precisely(epoll, events, count, timeout);
         if (rc > 0)
             evert__msan_written(events, (size_t)rc * sizeof(*events));
         if (rc >= 0 || errno != ENOSYS)
@@ -240,8 +250,8 @@ int evert__sys_epoll_wait(int epoll, struct epoll_event *events, int count, ever
 
 int evert__sys_poll(struct pollfd *fds, nfds_t count, evert_time timeout)
 {
-    struct timespec limit;
-    MAKE(int, POLL, NULL, ppoll(fds, count, timespec_of(timeout, &limit), NULL), false);
+    struct timespec limit = evert__timespec(timeout);
+    MAKE(int, POLL, NULL, ppoll(fds, count, timeout == EVERT_NEVER ? NULL : &limit, NULL), false);
 }
 
 evert_time evert__sys_clock(void)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/time.h"
 
+#include <limits.h>
+
 #include "base/sys.h"
 
 evert_time evert__clock(void)
@@ -19,4 +21,11 @@ evert_time evert__time_add(evert_time a, evert_time b)
 evert_time evert_after(evert_time span)
 {
     return evert__time_add(evert__clock(), span);
+}
+
+struct timespec evert__timespec(evert_time time)
+{
+    evert_time seconds = time / EVERT_SECOND;
+    return (struct timespec){.tv_sec = seconds < INT_MAX ? (int)seconds : INT_MAX,
+                             .tv_nsec = (long)(time % EVERT_SECOND)};
 }

@@ -17,7 +17,6 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <time.h>
 
 #include <evert/base/error.h>
 
@@ -55,12 +54,6 @@ static bool lock_in_loop(struct evert__workers *w)
     return true;
 }
 
-static struct timespec later(evert_time span)
-{
-    evert_time when = evert_after(span);
-    return (struct timespec){(time_t)(when / EVERT_SECOND), (long)(when % EVERT_SECOND)};
-}
-
 /* In the loop: the work is done. */
 static void told(struct evert__ready *ready)
 {
@@ -96,7 +89,7 @@ static void do_job(struct evert__workers *w, struct evert__job *job)
 /* Waits for work; false when none came for a while, or none will. */
 static bool wait_for_work(struct evert__workers *w)
 {
-    struct timespec limit = later(w->stay);
+    struct timespec limit = evert__timespec(evert_after(w->stay));
     int rc = 0;
     w->idle++;
     while (rc == 0 && w->loop != NULL && evert__list_empty(&w->queue))
@@ -211,7 +204,7 @@ void evert__workers_free(struct evert__workers *w, evert_time limit)
     struct evert__link jobs;
     if (w == NULL || !lock_in_loop(w))
         return;
-    struct timespec until = later(limit);
+    struct timespec until = evert__timespec(evert_after(limit));
     bool forked = evert__loop_forked(w->loop);
 
     evert__list_init(&jobs);

@@ -349,9 +349,11 @@ static void test_waits_are_never_short(void **state)
     evert__sys_close(epoll);
 }
 
-/* Answers ENOSYS to epoll_pwait2(2), as older kernels and emulators do. */
+/* Has ENOSYS be the answer to epoll_pwait2(2), as from older kernels and emulators. */
 static bool refuse_precise_wait(void)
 {
+    if (syscall(SYS_epoll_pwait2, -1, NULL, 1, NULL, NULL, (size_t)0) < 0 && errno == ENOSYS)
+        return true;
     struct sock_filter code[] = {
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_epoll_pwait2, 0, 1),
@@ -420,7 +422,7 @@ static void test_map_gives_memory_or_says_why_not(void **state)
     memory[0] = memory[8191] = 1;
     assert_int_equal(evert__sys_protect(memory, 4096, PROT_NONE), 0);
     assert_int_equal(evert__sys_unmap(memory, 8192), 0);
-    assert_null(evert__sys_map(SIZE_MAX / 2, &error));
+    assert_null(evert__sys_map(SIZE_MAX - 8191, &error)); /* no machine has that much room */
     assert_int_equal(error, -ENOMEM);
 }
 

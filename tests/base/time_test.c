@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/time.h"
 
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -91,6 +92,29 @@ static void test_adding_stops_at_the_ends(void **state)
         assert_true(evert__time_add(rows[i].a, rows[i].b) == rows[i].sum);
 }
 
+/* F41: a time that a time_t of 32 bits does not hold is the last that it does, not a negative. */
+static void test_times_for_the_system_stop_at_the_end(void **state)
+{
+    static const struct {
+        evert_time time;
+        int seconds, nanoseconds;
+    } rows[] = {
+        {0, 0, 0},
+        {EVERT_SECOND - 1, 0, 999999999},
+        {EVERT_SECOND, 1, 0},
+        {INT_MAX * EVERT_SECOND - 1, INT_MAX - 1, 999999999},
+        {(INT_MAX + INT64_C(1)) * EVERT_SECOND, INT_MAX, 0},
+        {EVERT_NEVER - 1, INT_MAX, 854775806},
+        {EVERT_NEVER, INT_MAX, 854775807},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct timespec time = evert__timespec(rows[i].time);
+        assert_true(time.tv_sec == rows[i].seconds);
+        assert_true(time.tv_nsec == rows[i].nanoseconds);
+    }
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -100,6 +124,7 @@ int main(void)
         cmocka_unit_test(test_after_counts_from_now),
         cmocka_unit_test(test_after_too_long_a_span_is_never),
         cmocka_unit_test(test_adding_stops_at_the_ends),
+        cmocka_unit_test(test_times_for_the_system_stop_at_the_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
