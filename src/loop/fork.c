@@ -17,9 +17,9 @@
 #include "loop/loop.h"
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static uint64_t births;
+static unsigned births;
 
-_Atomic uint64_t *evert__fork_page; /* 0 in a child until it makes a loop of its own */
+atomic_uint *evert__fork_page; /* 0 in a child until it makes a loop of its own */
 
 void evert__process_lock(void)
 {
@@ -43,7 +43,7 @@ __attribute__((constructor)) static void look_at_forks(void)
     (void)pthread_atfork(evert__process_lock, evert__process_unlock, begin_as_child);
 }
 
-int evert__fork_guard(uint64_t *ret_birth)
+int evert__fork_guard(unsigned *ret_birth)
 {
     int error = 0;
     evert__process_lock();

@@ -63,7 +63,7 @@ struct evert_loop {
     struct evert__link watches;    /* of signals, by the public calls */
     struct evert__link transports; /* what to run when a run, or the loop, comes to its end: ... */
     struct evert__link farewells;  /* ... and the connections being closed: a run waits for them */
-    uint64_t birth;                /* tells a loop of this process from one before a fork */
+    unsigned birth;                /* tells a loop of this process from one before a fork */
 
     /* For debuggers: see debugger.c. */
     struct evert__link all; /* on the list of all */
@@ -127,11 +127,11 @@ bool evert__loop_is_own(const evert_loop *loop);
 int evert__loop_or_here(evert_loop **loop);
 
 /* To be called before a loop is made; gives the number of the loops of this process. */
-int evert__fork_guard(uint64_t *ret_birth);
-extern _Atomic uint64_t *evert__fork_page; /* where that number stands, once there is a loop */
+int evert__fork_guard(unsigned *ret_birth);
+extern atomic_uint *evert__fork_page; /* where that number stands, once there is a loop */
 
 /* The same number; 0 in a child that has made no loop yet. */
-static inline uint64_t evert__fork_birth(void)
+static inline unsigned evert__fork_birth(void)
 {
     return atomic_load_explicit(evert__fork_page, memory_order_relaxed);
 }

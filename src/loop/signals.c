@@ -20,7 +20,7 @@
  */
 static struct slot {
     _Atomic(evert_loop *) loop; /* that watches, or NULL */
-    _Atomic(uint64_t) birth;    /* of the process that it watches in */
+    atomic_uint birth;          /* of the process that it watches in */
     atomic_int wake_fd;         /* its eventfd */
     atomic_uint count;
     atomic_uint inside; /* handlers that run now: until then no eventfd may be closed */

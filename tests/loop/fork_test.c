@@ -1,43 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* P9, BR-048: a child's loop is unusable, a new one works, and the parent's is not disturbed. */
-#include "support.h"
-
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 
-static pid_t fork_child(void (*body)(void))
-{
-    pid_t child = fork();
-    assert_true(child >= 0);
-    if (child == 0) {
-        alarm(60);
-        body();
-        _exit(0);
-    }
-    return child;
-}
-
-static void calls_and_timers_work(evert_loop *fresh)
-{
-    int calls = 0;
-    MUST(evert_loop_call_soon(fresh, NULL, count_up, &calls) == 0);
-    MUST(evert_loop_call_at(fresh, NULL, evert_after(100), count_up, &calls) == 0);
-    MUST(evert_loop_call_threadsafe(fresh, count_up, &calls) == 0);
-    while (calls < 3)
-        MUST(evert_loop_turn(fresh, evert_after(PATIENCE)) == 0);
-    MUST(evert_loop_call_soon(fresh, NULL, stop_loop, NULL) == 0);
-    MUST(evert_loop_run(fresh) == 0);
-}
+#include "forking.h"
 
 /* ---- The child ---- */
-
-static void inherited_is_closed(void)
-{
-    MUST(evert_loop_run(loop) == EVERT_ECLOSED);
-    MUST(evert_loop_turn(loop, 0) == EVERT_ECLOSED);
-    MUST(evert__loop_forked(loop));
-}
 
 /* P9 */
 static void test_inherited_loop_is_closed(void **state)
@@ -46,16 +15,6 @@ static void test_inherited_loop_is_closed(void **state)
     assert_int_equal(exit_of(fork_child(inherited_is_closed)), 0);
     assert_false(evert__loop_forked(loop));
     turn(0);
-}
-
-static void new_loop_works(void)
-{
-    evert_loop *fresh;
-    MUST(evert_loop_new(&fresh) == 0);
-    calls_and_timers_work(fresh);
-    MUST(evert_loop_run(loop) == EVERT_ECLOSED); /* still, beside the new one */
-    evert_loop_free(fresh);
-    evert_loop_free(loop);
 }
 
 /* P9 */
