@@ -31,7 +31,7 @@ static inline int open_socket(const struct sockaddr *at, socklen_t size, bool li
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof(yes));
         setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
     }
-    if (listening && bind(fd, at, size) == 0 && listen(fd, SOMAXCONN) == 0)
+    if (listening && bind(fd, at, size) == 0 && listen(fd, 4096) == 0) /* SOMAXCONN may be 128 */
         return fd;
     if (!listening && connect(fd, at, size) == 0)
         return fd;

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
@@ -101,7 +102,7 @@ static int listen_at(struct evert_listener *l, int number, const struct evert__a
     if (rc < 0)
         return rc;
     remember_file(l, path_of(address));
-    rc = evert__sys_listen(number, SOMAXCONN);
+    rc = evert__sys_listen(number, INT_MAX); /* as many as the system lets: SOMAXCONN may be 128 */
     if (rc == 0)
         rc = evert__sys_getsockname(number, (struct sockaddr *)&real.storage, &real.size);
     if (rc == 0)

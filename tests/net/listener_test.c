@@ -434,6 +434,29 @@ static void test_the_file_goes_with_the_listener(void **state)
     remove_folder();
 }
 
+/* Those who come at once wait for their turn, as many as the system lets, and not just 128. */
+static void test_many_may_wait_to_be_accepted(void **state)
+{
+    enum { MANY = 300 };
+    int clients[MANY], most = 0;
+    FILE *limit = fopen("/proc/sys/net/core/somaxconn", "re");
+    (void)state;
+    assert_non_null(limit);
+    assert_int_equal(fscanf(limit, "%d", &most), 1);
+    (void)fclose(limit);
+    most = most < MANY ? most : MANY;
+    make_folder();
+    struct evert_listener *l = open_at(unix_name);
+    for (int i = 0; i < most; i++) {
+        clients[i] = unix_client();
+        assert_true(clients[i] >= 0);
+    }
+    for (int i = 0; i < most; i++)
+        close(clients[i]);
+    close_it(l);
+    remove_folder();
+}
+
 /* F14, BR-023 (b): a server that died left its file. */
 static void test_a_stale_socket_is_replaced(void **state)
 {
@@ -578,6 +601,7 @@ int main(void)
         LOOP_CASE(test_disarmed_it_tells_nothing_and_loses_nothing),
         LOOP_CASE(test_a_real_shortage_costs_little_and_ends),
         LOOP_CASE(test_the_file_goes_with_the_listener),
+        LOOP_CASE(test_many_may_wait_to_be_accepted),
         LOOP_CASE(test_a_stale_socket_is_replaced),
         LOOP_CASE(test_a_live_socket_is_left_alone),
         LOOP_CASE(test_a_socket_that_is_only_bound_is_left_alone),
