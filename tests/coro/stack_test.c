@@ -248,7 +248,7 @@ static void test_a_stack_is_at_least_as_large_as_asked_for(void **state)
 /* F46 */
 static void test_too_large_a_stack_is_out_of_memory(void **state)
 {
-    static const size_t sizes[] = {SIZE_MAX, SIZE_MAX - PAGE, SIZE_MAX / 2 + 1, SIZE_MAX / 4};
+    static const size_t sizes[] = {SIZE_MAX, SIZE_MAX - PAGE, SIZE_MAX / 2 + 1, TOO_LARGE};
     struct pool pool;
     (void)state;
     pool_init(&pool);

@@ -50,6 +50,9 @@
 #define LONG_AGO ((evert_time)1)
 #define IN_A_MINUTE evert_after(60 * EVERT_SECOND)
 
+/* More than half of all addresses, or where there is room for such, than any machine has. */
+#define TOO_LARGE (UINTPTR_MAX > UINT32_MAX ? SIZE_MAX / 32 : SIZE_MAX / 2 + 1)
+
 enum { LITTLE_STACK = SANITIZED ? 128 * 1024 : 16 * 1024 };
 
 /* ---- Checks ---- */

@@ -174,9 +174,11 @@ static void test_a_task_has_the_stack_that_it_was_given(void **state)
 /* F46: what is added to a size does not make it a small one. */
 static void test_too_large_a_stack_is_out_of_memory(void **state)
 {
-    static const size_t sizes[] = {SIZE_MAX / 32,    SIZE_MAX / 2,
-                                   SIZE_MAX / 2 + 1, SIZE_MAX - EVERT__STACK_GUARD,
-                                   SIZE_MAX - 4096,  SIZE_MAX - sizeof(struct evert__task),
+    static const size_t sizes[] = {TOO_LARGE,
+                                   SIZE_MAX / 2 + 1,
+                                   SIZE_MAX - EVERT__STACK_GUARD,
+                                   SIZE_MAX - 4096,
+                                   SIZE_MAX - sizeof(struct evert__task),
                                    SIZE_MAX};
     evert_spawn_options options = evert_spawn_defaults();
     evert_task *task = (evert_task *)(void *)&options;

@@ -6,7 +6,7 @@
 
 #include "../base/seed.h"
 
-#ifdef EVERT__TSAN
+#if defined(EVERT__TSAN) || UINTPTR_MAX == UINT32_MAX /* 4 GiB do not hold 10,000 stacks */
 enum { MANY = 1000 };
 #else
 enum { MANY = 10000 };

@@ -4,6 +4,7 @@
 without end, and takes up the clients that wait as soon as there are descriptors again."""
 
 import contextlib
+import errno
 import os
 import resource
 import selectors
@@ -123,7 +124,7 @@ def still_listens(clients):
 def speaks_of_it_once(clients):
     text = clients.server.stderr()
     lines = text.splitlines()
-    if not 1 <= len(lines) <= MOST_LINES or "Too many open files" not in lines[0]:
+    if not 1 <= len(lines) <= MOST_LINES or support.words_of_error(errno.EMFILE) not in lines[0]:
         raise Failed(f"stderr: expected 1 to {MOST_LINES} lines of the shortage, got {text!r}")
     if clients.server.address not in lines[0]:
         raise Failed(f"stderr: expected it to name {clients.server.address}, got {text!r}")

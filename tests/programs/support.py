@@ -6,6 +6,7 @@ Everything has a limit in time, and every process is ended by its number, also w
 
 import contextlib
 import ctypes
+import errno
 import os
 import resource
 import selectors
@@ -138,12 +139,27 @@ def raise_descriptor_limit():
     return hard
 
 
+# The words of another C library than Python's own, which EVERT_C_LIBRARY names.
+WORDS = {
+    "musl": {
+        errno.EADDRINUSE: "Address in use",
+        errno.EMFILE: "No file descriptors available",
+        errno.ENAMETOOLONG: "Filename too long",
+    },
+}
+
+
+def words_of_error(number):
+    """What the programs under test say for an error number."""
+    return WORDS.get(os.environ.get("EVERT_C_LIBRARY"), {}).get(number, os.strerror(number))
+
+
 # ---- Processes ----
 
 
 def example(path):
-    """The command of one of the examples."""
-    return [os.path.join(BUILD, "examples", path)]
+    """The command of one of the examples, with the emulator that it may need."""
+    return [*os.environ.get("EVERT_WRAPPER", "").split(), os.path.join(BUILD, "examples", path)]
 
 
 def foreign(name):
@@ -178,11 +194,11 @@ def is_alive(child):
 
 
 def resident_bytes(pid):
-    """Of the process and its children."""
+    """Of the process and its children; what they share counts once."""
     total = 0
     for each in [pid] + [child for child, _ in children_of(pid)]:
-        with contextlib.suppress(OSError), open(f"/proc/{each}/statm", "rb") as file:
-            total += int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        with contextlib.suppress(OSError), open(f"/proc/{each}/smaps_rollup", "rb") as file:
+            total += sum(int(line.split()[1]) for line in file if line.startswith(b"Pss:")) * 1024
     return total
 
 

@@ -16,7 +16,7 @@ static int read_line(void *arg)
     struct reader *reader = (struct reader *)arg;
     evert_bytes bytes;
     reader->rc = evert_read_line(reader->s, &bytes);
-    check_words(evert_describe(reader->rc), "connection abort");
+    check_words(evert_describe(reader->rc), evert_strerror(-ECONNABORTED));
     return 0;
 }
 
@@ -65,7 +65,7 @@ static void test_a_write_is_told_and_so_is_all_that_follows(void **state)
         check_rc(rc < 0 ? rc : evert_flush(e.s), -ECONNABORTED);
         assert_int_equal(plan.times, 0);
         answer_no_more();
-        check_words(evert_describe(-ECONNABORTED), "connection abort");
+        check_words(evert_describe(-ECONNABORTED), evert_strerror(-ECONNABORTED));
         check_rc(evert_puts(e.s, "x"), -ECONNABORTED);
         check_rc(evert_flush(e.s), -ECONNABORTED);
         check_rc(evert_write_eof(e.s), -ECONNABORTED);

@@ -85,7 +85,8 @@ static void test_other_failures_have_words_too(void **state)
     check_words(evert_describe(EVERT_ENONAME), "connect tcp://none.test:80: Host name not known");
     answer(EVERT__SYS_SOCKET, -EMFILE, 1);
     check_rc(evert_connect(&s, "tcp://127.0.0.1:9"), -EMFILE);
-    check_words(evert_describe(-EMFILE), "connect tcp://127.0.0.1:9: Too many open files");
+    check_words(evert_describe(-EMFILE), "connect tcp://127.0.0.1:9: ");
+    check_words(evert_describe(-EMFILE), evert_strerror(-EMFILE));
 }
 
 /* F45: any allocation may fail; it comes to -ENOMEM, and to nothing else. */

@@ -101,8 +101,8 @@ static void test_failures_name_the_address(void **state)
     evert_listener *l = listen_anywhere(), *other;
     (void)state;
     check_rc(evert_listen(&other, evert_listener_address(l)), -EADDRINUSE);
-    snprintf(words, sizeof(words), "listen on %s: Address already in use",
-             evert_listener_address(l));
+    snprintf(words, sizeof(words), "listen on %s: %s", evert_listener_address(l),
+             evert_strerror(-EADDRINUSE));
     assert_string_equal(evert_describe(-EADDRINUSE), words);
     evert_listener_close(l);
 
@@ -118,7 +118,8 @@ static void test_failures_name_the_address(void **state)
     memset(long_name, 'n', sizeof(long_name));
     snprintf(text, sizeof(text), "unix:///%.107s", long_name);
     check_rc(evert_listen(&l, text), -ENAMETOOLONG);
-    check_words(evert_describe(-ENAMETOOLONG), "...: File name too long");
+    snprintf(words, sizeof(words), "...: %s", evert_strerror(-ENAMETOOLONG));
+    check_words(evert_describe(-ENAMETOOLONG), words);
     check_rc(evert_listen(&l, "nowhere"), EVERT_EADDRESS);
     check_words(evert_describe(EVERT_EADDRESS), "listen on nowhere: Not an address");
     check_rc(evert_listen(&l, "tcp://none.test:0"), EVERT_ENONAME);

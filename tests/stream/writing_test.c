@@ -69,6 +69,8 @@ static void spawn_writer(evert_scope *scope, evert_fn *fn, struct writer *w)
 /*
  * Fills the kernel and the queue, so that a small write has to wait. Gives how much it is. More
  * than once, since a slow back end may have sent much of the queue while the first writer waited.
+ * For Unix sockets: that a TCP connection is full holds only until a timer of the kernel's sends
+ * what the window still has room for.
  */
 static size_t stuff(struct ends e, const char *data)
 {
@@ -222,16 +224,16 @@ static void test_a_write_cancelled_before_it_took_anything_has_no_effect(void **
 {
     evert_scope scope;
     (void)state;
-    for (int i = 0; i < 6; i++) {
-        struct ends e = make_narrow_ends(i % 2 ? TCP : UNIX);
+    for (int i = 0; i < 4; i++) {
+        struct ends e = make_narrow_ends(i < 3 ? UNIX : TCP);
         char *data = make_pattern(LARGE);
         char *other = calloc(1, LARGE);
         assert_non_null(other);
-        size_t size = i < 4 ? stuff(e, data) : 0;
+        size_t size = i < 2 ? stuff(e, data) : 0;
 
-        struct writer w = {.s = e.s, .data = other, .size = i < 2 ? PIECE : LARGE};
+        struct writer w = {.s = e.s, .data = other, .size = i < 1 ? PIECE : LARGE};
         evert_scope_enter(&scope, EVERT_NEVER);
-        if (i < 4) { /* it waits for what is before it */
+        if (i < 2) { /* it waits for what is before it */
             spawn_writer(&scope, write_whole, &w);
             evert_scope_cancel(&scope);
         } else { /* it is made in a scope that is cancelled already */
@@ -276,31 +278,29 @@ static int make_room_and_cancel(void *arg)
 /* C3: woken for its turn, and cancelled before it has begun, a large write takes nothing. */
 static void test_a_cancel_that_comes_behind_the_wake_stops_a_large_write(void **state)
 {
+    evert_scope scope;
     (void)state;
-    for (int kind = TCP; kind <= UNIX; kind++) {
-        evert_scope scope;
-        struct ends e = make_narrow_ends((enum kind)kind);
-        char *data = make_pattern(LARGE), *other = calloc(1, LARGE);
-        struct canceller canceller = {.e = e, .scope = &scope, .got = malloc(LARGE)};
-        struct writer w = {.s = e.s, .data = other, .size = LARGE};
-        size_t size = stuff(e, data);
+    struct ends e = make_narrow_ends(UNIX);
+    char *data = make_pattern(LARGE), *other = calloc(1, LARGE);
+    struct canceller canceller = {.e = e, .scope = &scope, .got = malloc(LARGE)};
+    struct writer w = {.s = e.s, .data = other, .size = LARGE};
+    size_t size = stuff(e, data);
 
-        assert_true(other != NULL && canceller.got != NULL);
-        evert_scope_enter(&scope, EVERT_NEVER);
-        spawn_writer(&scope, write_whole, &w);
-        check_rc(evert_spawn(&scope, make_room_and_cancel, &canceller), 0);
-        check_rc(evert_scope_leave(&scope, 0), 0);
-        check_rc(w.rc, -ECANCELED);
-        check_count(peer_receive(e.peer, canceller.got + canceller.size, size - canceller.size),
-                    (ssize_t)(size - canceller.size));
-        assert_true(is_pattern(canceller.got, 0, size));
-        check_rc(evert_puts(e.s, "x"), 0);
-        peer_hears(e.peer, "x");
-        free(canceller.got);
-        free(data);
-        free(other);
-        check_rc(drop_ends(e), 0);
-    }
+    assert_true(other != NULL && canceller.got != NULL);
+    evert_scope_enter(&scope, EVERT_NEVER);
+    spawn_writer(&scope, write_whole, &w);
+    check_rc(evert_spawn(&scope, make_room_and_cancel, &canceller), 0);
+    check_rc(evert_scope_leave(&scope, 0), 0);
+    check_rc(w.rc, -ECANCELED);
+    check_count(peer_receive(e.peer, canceller.got + canceller.size, size - canceller.size),
+                (ssize_t)(size - canceller.size));
+    assert_true(is_pattern(canceller.got, 0, size));
+    check_rc(evert_puts(e.s, "x"), 0);
+    peer_hears(e.peer, "x");
+    free(canceller.got);
+    free(data);
+    free(other);
+    check_rc(drop_ends(e), 0);
 }
 
 /* S5, F33: and the memory is the caller's again, whatever the kernel still does. */
@@ -357,7 +357,7 @@ static void test_a_cancelled_flush_loses_nothing(void **state)
 {
     evert_scope scope;
     (void)state;
-    struct ends e = make_narrow_ends(TCP);
+    struct ends e = make_narrow_ends(UNIX);
     char *data = make_pattern(LARGE);
     size_t size = stuff(e, data);
     struct writer w = {.s = e.s};
@@ -419,7 +419,7 @@ static void test_a_cancel_at_any_moment_leaves_a_prefix_or_all(void **state)
 
 static void check_closing_wakes(evert_fn *fn, bool cancels, bool aborts)
 {
-    for (int kind = TCP; kind <= UNIX; kind++) {
+    for (int kind = fn == flush_it ? UNIX : TCP; kind <= UNIX; kind++) {
         struct ends e = make_narrow_ends((enum kind)kind);
         char *data = make_pattern(LARGE);
         struct writer w = {.s = e.s, .data = data, .size = LARGE};
