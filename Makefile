@@ -40,8 +40,8 @@ FUZZ_TARGETS ?= $(notdir $(wildcard fuzz/seeds/*))
 # that need clang have it as the third word.
 setup = @test -f $(1)/build.ninja || $(if $(3),CC=$(3)) $(MESON) setup $(1) $(2)
 
-.PHONY: build demo check check-long check-release check-build coverage fuzz mutants soak bench \
-        install clean format lint help
+.PHONY: build demo check check-long check-release check-build coverage fuzz machines mutants \
+        soak bench install clean format lint help
 .DEFAULT_GOAL := build
 
 build:
@@ -60,11 +60,16 @@ check-long: check-build
 	@$(NINJA) -C build/msan
 	@$(PYTHON) tests/tools/run.py --long $(FOLDERS) build/msan
 	@$(PYTHON) tests/tools/mutants.py
+	@$(MAKE) --no-print-directory machines
 
 # Whether the tests notice when the library is broken on purpose; in build/mutants.
 mutants:
 	@tools/bootstrap check
 	@$(PYTHON) tests/tools/mutants.py
+
+machines:
+	@tools/bootstrap machines
+	@$(PYTHON) tests/tools/machines.py build/machines
 
 # `make build` sets the release folder up without what is strict; the stamp tells when it has it.
 check-release:
@@ -136,10 +141,11 @@ help:
 	@echo 'make            build the library and the examples in build/release'
 	@echo 'make demo       show what Evert does'
 	@echo 'make check      run the tests in each way of building'
-	@echo 'make check-long the same, with the tests that take their time'
+	@echo 'make check-long the same, with the tests that take their time, and on other machines'
 	@echo 'make coverage   say which lines and branches of the library the tests reach'
 	@echo 'make fuzz       look for inputs that break it; FUZZ_SECONDS ($(FUZZ_SECONDS)) a target'
 	@echo 'make mutants    break the library on purpose, and see whether the tests notice'
+	@echo 'make machines   run the tests on other machines (emulated) and with another C library'
 	@echo 'make soak       servers with 15,000 clients of every kind, for SECONDS (60)'
 	@echo 'make bench      measure, and write docs/benchmarks.md'
 	@echo 'make install    install under PREFIX ($(PREFIX)); DESTDIR is honoured'

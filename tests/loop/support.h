@@ -27,6 +27,7 @@
 #include "loop/loop.h"
 
 #include "../base/seed.h"
+#include "../support.h"
 
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 

@@ -320,6 +320,7 @@ class Running:
 
 class Runner:
     def __init__(self, tests, jobs, log_folder):
+        self.programs = len(tests)
         self.waiting = sorted(tests, key=lambda test: test.alone)
         self.jobs = jobs
         self.log_folder = log_folder
@@ -436,6 +437,27 @@ class Runner:
             for key, status in sorted(self.results.items()):
                 file.write(" ".join(key) + f" {status}\n")
 
+    def summarize(self, results_path, started):
+        """Says how it went. Gives the status for the program to end with."""
+        if self.failures:
+            print("\nFailed:")
+            for failure in self.failures:
+                print(f"    {failure}")
+        print(f"\n{self.programs} programs in {time.monotonic() - started:.0f} s; "
+              f"cases in {results_path}")
+        totals = self.totals
+        print(f"{totals['pass']} passed, {totals['fail']} failed, {totals['skip']} skipped",
+              flush=True)
+        return 0 if totals["pass"] and not totals["fail"] and not totals["skip"] else 1
+
+
+def prepare_process():
+    """So that nothing that a test starts outlives the runner, nor slips away from it."""
+    # Orphans of tests become children of this process.
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    # So that stopping the runner also kills what it has under way.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n", maxsplit=1)[0])
@@ -447,10 +469,7 @@ def main():
     parser.add_argument("-j", type=int, default=2, dest="jobs", metavar="N")
     options = parser.parse_args()
 
-    # Orphans of tests become children of this process, so that none can slip away.
-    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    # So that stopping the runner also kills what it has under way.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    prepare_process()
 
     builds = [Build(folder) for folder in options.builds]
     top = os.path.dirname(builds[0].folder)
@@ -476,15 +495,7 @@ def main():
             print(f"FAILED  ledger: {problem}")
             runner.totals["fail"] += 1
 
-    if runner.failures:
-        print("\nFailed:")
-        for failure in runner.failures:
-            print(f"    {failure}")
-    print(f"\n{len(tests) * options.repeat} programs in {time.monotonic() - started:.0f} s; "
-          f"cases in {results_path}")
-    totals = runner.totals
-    print(f"{totals['pass']} passed, {totals['fail']} failed, {totals['skip']} skipped", flush=True)
-    return 0 if totals["pass"] and not totals["fail"] and not totals["skip"] else 1
+    return runner.summarize(results_path, started)
 
 
 if __name__ == "__main__":
