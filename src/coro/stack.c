@@ -65,7 +65,7 @@ static int guard(char *base)
 
 static size_t shift_of(unsigned colour)
 {
-    return colour % LINES * LINE;
+    return (size_t)(colour % LINES) * LINE;
 }
 
 static struct evert__stack *map_stack(size_t size, unsigned colour)

@@ -161,7 +161,7 @@ EVERT__FLAT void evert__output_start(evert_stream *s)
 {
     evert__link_remove(&s->flush.link);
     s->open = 0;
-    while (!s->sending && s->out.queued > 0) {
+    while (!s->sending && s->out.queued > 0 && s->out.first != NULL) {
         struct evert__op *op = prepare(s);
         if (evert__op_start(op))
             sent(s, op->result);
