@@ -475,6 +475,21 @@ static void test_a_cancel_that_comes_while_shielded_takes_effect_after(void **st
     check_rc(evert_scope_leave(&outer, -ECANCELED), -ETIMEDOUT);
 }
 
+static void test_a_cancel_from_further_out_reaches_up_to_the_shield(void **state)
+{
+    evert_scope outer, between, shield;
+    (void)state;
+    evert_scope_enter(&outer, EVERT_NEVER);
+    evert_scope_enter(&between, EVERT_NEVER);
+    evert_shield_enter(&shield, IN_A_MINUTE);
+    evert_scope_cancel(&outer);
+    check_rc(evert_yield(), 0);
+    check_rc(evert_scope_leave(&shield, 0), 0);
+    check_rc(evert_yield(), -ECANCELED);
+    check_rc(evert_scope_leave(&between, -ECANCELED), -ECANCELED);
+    check_rc(evert_scope_leave(&outer, -ECANCELED), 0);
+}
+
 static void test_scopes_and_tasks_inside_a_shield_are_shielded(void **state)
 {
     struct notes notes = {0};
@@ -633,6 +648,7 @@ int main(void)
         everywhere(test_items_are_never_lost_to_deadlines),
         everywhere(test_a_wait_in_clean_up_is_cancelled_unless_shielded),
         everywhere(test_a_cancel_that_comes_while_shielded_takes_effect_after),
+        everywhere(test_a_cancel_from_further_out_reaches_up_to_the_shield),
         everywhere(test_scopes_and_tasks_inside_a_shield_are_shielded),
         everywhere(test_a_scope_between_two_shields_is_cut_by_its_own_alone),
         everywhere(test_a_deadline_of_an_outer_shield_waits_for_the_inner),

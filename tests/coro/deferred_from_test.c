@@ -152,6 +152,45 @@ static int nest(void *arg)
     return rc;
 }
 
+struct asking {
+    struct work *work;
+    evert_deferred *made;
+    bool other_ran, other_ran_first;
+};
+
+static int ask_for_it(void *arg)
+{
+    struct asking *asking = arg;
+    asking->made = from(work, asking->work);
+    asking->other_ran_first = asking->other_ran;
+    return 0;
+}
+
+static int note_that_other_ran(void *arg)
+{
+    ((struct asking *)arg)->other_ran = true;
+    return 0;
+}
+
+/* Its first wait leads back to who asked, though other tasks are ready in that turn. */
+static void test_nobody_else_runs_before_it_is_returned(void **state)
+{
+    evert_scope s;
+    (void)state;
+    struct work w = new_work();
+    struct asking asking = {.work = &w};
+    evert_scope_enter(&s, EVERT_NEVER);
+    check_rc(evert_spawn(&s, ask_for_it, &asking), 0);
+    check_rc(evert_spawn(&s, note_that_other_ran, &asking), 0);
+    check_rc(evert_scope_leave(&s, 0), 0);
+    assert_true(asking.other_ran);
+    assert_false(asking.other_ran_first);
+    fire(w.awaited);
+    check_rc(evert_await(asking.made).error, 0);
+    evert_deferred_free(asking.made);
+    evert_deferred_free(w.awaited);
+}
+
 static void test_started_within_each_other_each_comes_back_to_who_asked(void **state)
 {
     (void)state;
@@ -713,6 +752,7 @@ int main(void)
         quiet_everywhere(test_awaiting_fired_ones_it_runs_through),
         quiet_everywhere(test_its_error_is_the_deferreds_and_is_reported_with_its_place),
         quiet_everywhere(test_it_is_awaited_like_any_other),
+        quiet_everywhere(test_nobody_else_runs_before_it_is_returned),
         quiet_everywhere(test_started_within_each_other_each_comes_back_to_who_asked),
         quiet(test_it_is_started_in_a_callback_of_the_loop),
         quiet_everywhere(test_it_is_started_by_the_callback_of_another),

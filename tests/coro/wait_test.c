@@ -286,6 +286,44 @@ static void test_what_was_written_is_flushed_before_the_wait_and_may_end_it(void
     check_rc(evert_yield(), 0);
 }
 
+static int write_and_sleep(void *arg)
+{
+    evert__list_append(&self()->loop->flush, &((struct flushed *)arg)->ready.link);
+    return evert_sleep(1);
+}
+
+static int write_and_yield(void *arg)
+{
+    evert__list_append(&self()->loop->flush, &((struct flushed *)arg)->ready.link);
+    return evert_yield();
+}
+
+static int write_and_end(void *arg)
+{
+    evert__list_append(&self()->loop->flush, &((struct flushed *)arg)->ready.link);
+    return 0;
+}
+
+static int look_whether_it_was_flushed(void *arg)
+{
+    return ((const struct flushed *)arg)->runs == 1 ? 0 : -EPROTO;
+}
+
+/* S5: not only at the end of the turn, in which others may take long. */
+static void test_what_was_written_is_flushed_before_the_next_task_runs(void **state)
+{
+    evert_fn *const writers[] = {write_and_sleep, write_and_yield, write_and_end};
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        struct flushed flushed = {.ready.run = flush};
+        evert_scope s;
+        evert_scope_enter(&s, EVERT_NEVER);
+        check_rc(evert_spawn(&s, writers[i], &flushed), 0);
+        check_rc(evert_spawn(&s, look_whether_it_was_flushed, &flushed), 0);
+        check_rc(evert_scope_leave(&s, 0), 0);
+    }
+}
+
 /* ---- Blocking mode ---- */
 
 static void test_on_a_plain_thread_other_tasks_run_while_one_call_waits(void **state)
@@ -450,6 +488,7 @@ int main(void)
         everywhere(test_a_wait_without_a_cancel_is_not_cancelled),
         everywhere(test_a_wait_that_was_woken_before_it_began_does_not_wait),
         everywhere(test_what_was_written_is_flushed_before_the_wait_and_may_end_it),
+        everywhere(test_what_was_written_is_flushed_before_the_next_task_runs),
         cmocka_unit_test(test_on_a_plain_thread_other_tasks_run_while_one_call_waits),
         cmocka_unit_test(test_on_a_plain_thread_timers_run_while_one_call_waits),
         cmocka_unit_test(test_stopping_means_nothing_to_a_call_that_blocks),

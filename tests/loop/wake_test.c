@@ -147,6 +147,35 @@ static void test_wakes_alone_call_nothing_and_do_not_last(void **state)
     assert_true(evert__clock() - before >= 5 * EVERT_MILLISECOND);
 }
 
+static int made_late;
+
+static bool post_meanwhile(enum evert__sys_call call, const void *site, size_t *size,
+                           int64_t *result)
+{
+    (void)site;
+    (void)size;
+    (void)result;
+    if (call == EVERT__SYS_READ) {
+        evert__sys_hook = NULL;
+        assert_int_equal(evert_loop_call_threadsafe(loop, count_up, &made_late), 0);
+    }
+    return false;
+}
+
+/* P4, F54: it comes after the loop was woken, and its own wake is taken together with the first. */
+static void test_call_that_comes_while_a_wake_is_taken_is_made(void **state)
+{
+    int calls = 0;
+    (void)state;
+    made_late = 0;
+    assert_int_equal(evert_loop_call_threadsafe(loop, count_up, &calls), 0);
+    evert__sys_hook = post_meanwhile;
+    turns(20);
+    assert_null(evert__sys_hook);
+    assert_int_equal(calls, 1);
+    assert_int_equal(made_late, 1);
+}
+
 /* ---- Stress ---- */
 
 enum { THREADS = 4 };
@@ -436,6 +465,7 @@ int main(void)
         LOOP_CASE(test_stop_from_a_signal_handler_ends_the_run),
         LOOP_CASE(test_calls_before_the_run_are_made_in_it),
         LOOP_CASE(test_wakes_alone_call_nothing_and_do_not_last),
+        LOOP_CASE(test_call_that_comes_while_a_wake_is_taken_is_made),
         LOOP_CASE(test_many_threads_lose_nothing_and_keep_their_order),
         LOOP_CASE(test_two_loops_wake_each_other_without_losing_one),
         LOOP_CASE(test_what_was_posted_may_be_freed_before_posting_returns),

@@ -183,15 +183,18 @@ static inline void attempt_close(struct attempt *a)
         evert__fd_close(&a->fd, NULL);
 }
 
-/* Cancels it; a success that was told already stays one. */
+/* Cancels it; what was told already stays, and what was not ends as cancelled (C5). */
 static inline int attempt_cancel(struct attempt *a)
 {
-    if (a->done == 0 && evert__connector_cancel(&a->connector)) {
+    bool told = a->done > 0;
+    if (!told && evert__connector_cancel(&a->connector)) {
         assert_int_equal(a->done, 0);
         a->done = 1;
         a->connector.result = -ECANCELED;
     }
-    return attempt_end(a);
+    int rc = attempt_end(a);
+    assert_true(told || rc == -ECANCELED);
+    return rc;
 }
 
 #endif

@@ -208,6 +208,48 @@ static void test_an_uploader_who_never_reads_is_cut_off_and_said_so(void **state
     close(e.peer);
 }
 
+/* S7: each drops what the other still sends, so that the other can go on. */
+static void test_two_that_close_at_once_do_not_wait_for_each_other(void **state)
+{
+    enum { UNSENT = 300000 };
+    char *data = make_pattern(UNSENT);
+    evert_stream *s[2];
+    (void)state;
+    make_streams(UNIX, s);
+    for (int i = 0; i < 2; i++) {
+        set_size(s[i]->fd.number, SO_SNDBUF, 8192);
+        check_rc(evert__output_append(s[i], data, UNSENT), 0);
+    }
+    close_streams(s);
+    free(data);
+}
+
+/* C12: what has to be dropped may come faster than it is dropped. */
+static void test_dropping_lets_others_run(void **state)
+{
+    static char upload[4096];
+    (void)state;
+    struct ends e = make_ends(UNIX);
+    struct closer closer = {.s = e.s};
+    evert_scope scope;
+
+    set_size(e.peer, SO_SNDBUF, 1 << 20);
+    while (send(e.peer, upload, sizeof(upload), MSG_NOSIGNAL) > 0)
+        continue;
+    answer(EVERT__SYS_RECV, 0, 0);
+    evert_scope_enter(&scope, EVERT_NEVER);
+    check_rc(evert_spawn(&scope, close_and_tell, &closer), 0);
+    while (arrived(e.s->fd.number) > 0) {
+        int before = plan.asked;
+        turns(1);
+        assert_in_range(plan.asked - before, 0, 40); /* adverse may tell it twice */
+    }
+    answer_no_more();
+    close(e.peer);
+    check_rc(evert_scope_leave(&scope, 0), 0);
+    check_rc(closer.rc, 0);
+}
+
 /* ---- In a cancelled scope ---- */
 
 /* S7, C4: it does not wait, and the loop finishes it. */
@@ -476,6 +518,8 @@ int main(void)
         everywhere(test_close_gives_up_a_flush_without_progress_and_says_so),
         everywhere(test_an_endless_uploader_is_cut_off_at_the_limit),
         everywhere(test_an_uploader_who_never_reads_is_cut_off_and_said_so),
+        everywhere(test_two_that_close_at_once_do_not_wait_for_each_other),
+        everywhere(test_dropping_lets_others_run),
         everywhere(test_close_in_a_cancelled_scope_does_not_wait_and_the_loop_finishes),
         everywhere(test_a_close_cancelled_while_it_waits_goes_on_without_its_task),
         in_blocking_mode(test_a_run_waits_for_farewells),

@@ -176,12 +176,19 @@ static int accept_one(void *arg)
     return 0;
 }
 
+/* Not only for a moment: adverse wakes who waits for nothing. */
+static bool is_waited_for(const evert_listener *l)
+{
+    const struct evert__waiter *waiter = l->waiter;
+    return waiter != NULL && !waiter->done;
+}
+
 static void begin(evert_scope *scope, struct accepting *a, evert_listener *l)
 {
     *a = (struct accepting){.listener = l, .rc = 1};
     evert_scope_enter(scope, EVERT_NEVER);
     check_rc(evert_spawn(scope, accept_one, a), 0);
-    wait_until(l->waiter != NULL);
+    wait_until(is_waited_for(l));
 }
 
 /* S3: the second is told, the first does not notice. */
@@ -272,6 +279,32 @@ static void test_newcomers_are_never_lost_to_cancels(void **state)
     evert_scope_enter(&scope, evert_after(MS)); /* nobody came twice */
     int rc = evert_accept(l, &s);
     check_rc(evert_scope_leave(&scope, rc), -ETIMEDOUT);
+    for (int i = 0; i < MANY; i++)
+        close(clients[i]);
+    evert_listener_close(l);
+}
+
+/* C12 */
+static void test_who_accepts_without_waiting_lets_others_run(void **state)
+{
+    enum { MANY = 200 };
+    evert_listener *l = listen_anywhere();
+    struct bystander bystander = {0, false};
+    int clients[MANY];
+    evert_scope scope;
+    (void)state;
+    for (int i = 0; i < MANY; i++)
+        clients[i] = plain_connect(evert_listener_address(l));
+    evert_scope_enter(&scope, EVERT_NEVER);
+    check_rc(evert_spawn(&scope, stand_by, &bystander), 0);
+    for (int i = 0; i < MANY; i++) {
+        evert_stream *s;
+        check_rc(evert_accept(l, &s), 0);
+        evert_abort(s);
+        assert_true(bystander.turns >= i / (EVERT__BUDGET + 1) - 1);
+    }
+    bystander.stop = true;
+    check_rc(evert_scope_leave(&scope, 0), 0);
     for (int i = 0; i < MANY; i++)
         close(clients[i]);
     evert_listener_close(l);
@@ -429,6 +462,7 @@ int main(void)
         everywhere(test_a_cancelled_accept_loses_nobody),
         everywhere(test_a_deadline_around_accept_times_out),
         everywhere(test_newcomers_are_never_lost_to_cancels),
+        everywhere(test_who_accepts_without_waiting_lets_others_run),
         everywhere(test_closing_wakes_who_accepts),
         everywhere(test_closing_wins_over_a_newcomer),
         everywhere(test_a_shortage_is_waited_out),

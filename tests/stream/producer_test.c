@@ -106,6 +106,28 @@ static void test_a_pulled_producer_of_three_steps_is_asked_three_times(void **st
     check_maker(&m, "RRR");
 }
 
+/* T6: one that has nothing yet writes later, and is not asked for it until something was sent. */
+static void test_a_pulled_producer_that_writes_later_is_not_asked_meanwhile(void **state)
+{
+    struct talker t;
+    struct maker m;
+    (void)state;
+    int peer = begin(&t, &m, &pulled, 0);
+    wait_until(m.asked == 1);
+    peer_say(peer, "x");
+    wait_until(t.size == 1);
+    evert_transport_set_write_limits(transport_of(&t), 100, 10);
+    turns(3);
+    check_maker(&m, "R");
+    check_rc(evert_transport_puts(transport_of(&t), "later"), 0);
+    peer_hears(peer, "later");
+    wait_until(m.asked == 2);
+    turns(3);
+    check_maker(&m, "RR");
+    end_talk(&t, peer);
+    check_maker(&m, "RRS");
+}
+
 /* T6: to a slow peer it is not asked ahead. */
 static void test_a_pulled_producer_is_as_fast_as_the_peer(void **state)
 {
@@ -564,6 +586,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         everywhere(test_a_pulled_producer_of_three_steps_is_asked_three_times),
+        everywhere(test_a_pulled_producer_that_writes_later_is_not_asked_meanwhile),
         everywhere(test_a_pulled_producer_is_as_fast_as_the_peer),
         everywhere(test_a_pushed_producer_is_paused_and_resumed),
         everywhere(test_a_pushed_producer_that_comes_late_is_paused_at_once),

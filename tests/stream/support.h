@@ -449,6 +449,20 @@ static inline void run_clean_blocking(void **state)
 
 /* ---- Other ---- */
 
+/* A task that counts its turns. */
+struct bystander {
+    int turns;
+    bool stop;
+};
+
+static inline int stand_by(void *arg)
+{
+    struct bystander *bystander = (struct bystander *)arg;
+    for (; !bystander->stop; bystander->turns++)
+        check_rc(evert_yield(), 0);
+    return 0;
+}
+
 static inline bool is_adverse(void)
 {
     const char *name = getenv("EVERT_BACKEND");

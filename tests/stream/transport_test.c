@@ -235,6 +235,33 @@ static void test_a_write_after_the_close_is_dropped(void **state)
 }
 
 /* T4: a connection that was lost is NULL, and takes everything. */
+/* T4: also while what was written before is still being sent. */
+static void test_a_write_while_much_is_flushed_is_dropped(void **state)
+{
+    char *data = make_pattern(MUCH), *got = malloc(MUCH);
+    (void)state;
+    assert_non_null(got);
+    start_logging(); /* builds with checks warn */
+    for (int kind = TCP; kind <= UNIX; kind++) {
+        struct talker t;
+        talker_init(&t);
+        int peer = talk_narrow(&t, (enum kind)kind);
+        check_rc(evert_transport_write(transport_of(&t), data, MUCH), 0);
+        evert_transport_lose_connection(transport_of(&t));
+        check_rc(evert_transport_puts(transport_of(&t), "after"), 0);
+        turns(2);
+        check_rc(evert_transport_write(transport_of(&t), data, MUCH), 0);
+        check_count(peer_receive(peer, got, MUCH), MUCH);
+        assert_true(is_pattern(got, 0, MUCH));
+        peer_hears_end(peer);
+        close(peer);
+        check_lost(&t, 0);
+    }
+    stop_logging();
+    free(got);
+    free(data);
+}
+
 static void test_every_call_takes_null(void **state)
 {
     static const evert_bytes pieces[] = {{"x", 1}};
@@ -787,8 +814,12 @@ static void test_one_that_leaves_a_megabyte_is_lost(void **state)
     talker_init(&t);
     t.protocol.ops = &threes;
     int peer = talk(&t, UNIX);
-    while (!t.lost && peer_send(peer, data, 100000))
+    size_t sent = 0;
+    while (!t.lost && peer_send(peer, data, 100000)) {
+        sent += 100000;
         turns(2);
+    }
+    assert_in_range(sent, 1 << 20, 3 << 19); /* some of it was in the kernel still */
     check_lost(&t, EVERT_ELIMIT);
     check_told(&t, "ML");
     end_talk(&t, peer);
@@ -868,6 +899,29 @@ static void test_of_a_slow_peer_there_is_one_pause_and_one_resume(void **state)
         free(data);
         end_talk(&t, peer);
     }
+}
+
+/* T8: it is resumed at the low mark, and not again when still less is unsent. */
+static void test_below_the_low_mark_it_is_not_resumed_again(void **state)
+{
+    enum { PIECE = 2000, PIECES = 100 };
+    char *data = make_pattern(PIECE * PIECES), got[PIECE];
+    (void)state;
+    struct talker t;
+    talker_init(&t);
+    t.act = note_unsent;
+    int peer = talk_narrow(&t, UNIX);
+    evert_transport_set_write_limits(transport_of(&t), 100000, 50000);
+    check_rc(evert_transport_write(transport_of(&t), data, PIECE * PIECES), 0);
+    for (int i = 0; i < PIECES; i++) {
+        check_count(peer_receive(peer, got, PIECE), PIECE);
+        turns(1);
+    }
+    turns(5);
+    assert_in_range(t.count, 30000, 50000);
+    check_told(&t, "MPR");
+    free(data);
+    end_talk(&t, peer);
 }
 
 /* So that it takes nothing more from anybody. */
@@ -1229,6 +1283,7 @@ int main(void)
         everywhere(test_a_close_has_a_limit_in_time),
         everywhere(test_nothing_is_heard_after_losing),
         everywhere(test_a_write_after_the_close_is_dropped),
+        everywhere(test_a_write_while_much_is_flushed_is_dropped),
         everywhere(test_every_call_takes_null),
         everywhere(test_a_write_after_our_own_end_is_an_error),
         everywhere(test_writing_nothing_is_fine),
@@ -1252,6 +1307,7 @@ int main(void)
         everywhere(test_one_that_leaves_a_megabyte_is_lost),
         cmocka_unit_test(test_consuming_more_than_there_is_is_misuse),
         everywhere(test_of_a_slow_peer_there_is_one_pause_and_one_resume),
+        everywhere(test_below_the_low_mark_it_is_not_resumed_again),
         everywhere(test_the_usual_marks),
         everywhere(test_marks_of_zero),
         everywhere(test_marks_are_moved_while_something_is_unsent),

@@ -34,6 +34,29 @@ static void test_small_writes_are_sent_together_when_the_task_waits(void **state
     }
 }
 
+/* C12: as long as there is room, nothing makes it wait. */
+static void test_a_writer_that_never_waits_lets_others_run(void **state)
+{
+    enum { WRITES = 1000 };
+    char heard[100];
+    (void)state;
+    for (int flushes = 0; flushes < 2; flushes++) {
+        struct bystander bystander = {0, false};
+        evert_scope scope;
+        struct ends e = make_ends(UNIX);
+        evert_scope_enter(&scope, EVERT_NEVER);
+        check_rc(evert_spawn(&scope, stand_by, &bystander), 0);
+        for (int i = 0; i < WRITES; i++) {
+            check_rc(flushes ? evert_flush(e.s) : evert_puts(e.s, "x"), 0);
+            assert_true(bystander.turns >= i / (EVERT__BUDGET + 1) - 1);
+            (void)recv(e.peer, heard, sizeof(heard), 0); /* so that there is always room */
+        }
+        bystander.stop = true;
+        check_rc(evert_scope_leave(&scope, 0), 0);
+        drop_ends(e);
+    }
+}
+
 static int write_and_end(void *arg)
 {
     evert_stream *s = (evert_stream *)arg;
@@ -467,6 +490,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         everywhere(test_small_writes_are_sent_together_when_the_task_waits),
+        everywhere(test_a_writer_that_never_waits_lets_others_run),
         everywhere(test_what_a_task_wrote_is_sent_when_it_has_ended),
         in_blocking_mode(test_in_blocking_mode_a_write_is_sent_before_it_returns),
         everywhere(test_flush_sends_at_once),

@@ -3,6 +3,8 @@
  * How writes wait and end: held back by a peer that does not read, cancelled before and behind the
  * first byte, closed under them. What writes promise otherwise is in write_test.c.
  */
+#include <linux/sockios.h>
+
 #include "support.h"
 
 enum { PIECE = 1000, LARGE = 1 << 20 };
@@ -54,13 +56,27 @@ static bool is_stuck(const struct writer *w)
     return w->done || (w->s->writer != NULL && w->s->sending);
 }
 
-/* Spawns a writer and waits until it waits for the peer. */
+/* Whether TCP is still carrying bytes over, which makes room without the peer's reading. */
+static bool in_flight(int fd)
+{
+    int unacknowledged = 0, unsent = 0;
+    if (ioctl(fd, SIOCOUTQ, &unacknowledged) < 0 || ioctl(fd, SIOCOUTQNSD, &unsent) < 0)
+        return false; /* a Unix socket has nothing under way */
+    return unacknowledged != unsent;
+}
+
+/*
+ * Spawns a writer and waits until it waits for the peer. What TCP had to drop for want of memory
+ * stays under way, so that is not waited for without end.
+ */
 static void spawn_writer(evert_scope *scope, evert_fn *fn, struct writer *w)
 {
+    evert_time patience = evert_after(50 * MS);
     check_rc(evert_spawn(scope, fn, w), 0);
     for (int still = 0; still < 10; still++) {
         let_run();
-        if (!is_stuck(w) || has_events(w->s->fd.number, POLLOUT))
+        int fd = w->s->fd.number;
+        if (!is_stuck(w) || has_events(fd, POLLOUT) || (in_flight(fd) && !over_at(patience)))
             still = 0;
     }
     assert_false(w->done);
@@ -123,6 +139,40 @@ static void test_writes_wait_while_the_peer_does_not_read(void **state)
         free(data);
         drop_ends(e);
     }
+}
+
+static int write_a_piece(void *arg)
+{
+    struct writer *w = (struct writer *)arg;
+    w->rc = evert_write(w->s, w->data, PIECE);
+    w->size = w->s->out.queued;
+    w->done = true;
+    return 0;
+}
+
+/* S5: neither sooner, which would be a wait for each write, nor only when all was sent. */
+static void test_a_waiting_write_goes_on_at_the_low_mark(void **state)
+{
+    char *data = make_pattern(EVERT_HIGH_WATER + PIECE), got[PIECE];
+    size_t heard = 0;
+    evert_scope scope;
+    (void)state;
+    struct ends e = make_narrow_ends(UNIX);
+    struct writer w = {.s = e.s, .data = data + EVERT_HIGH_WATER};
+    check_rc(evert__output_append(e.s, data, EVERT_HIGH_WATER), 0);
+    evert_scope_enter(&scope, evert_after(PATIENCE));
+    check_rc(evert_spawn(&scope, write_a_piece, &w), 0);
+    for (; !w.done; heard += sizeof(got)) {
+        check_count(peer_receive(e.peer, got, sizeof(got)), sizeof(got));
+        turns(1);
+    }
+    check_rc(w.rc, 0);
+    assert_in_range(w.size, PIECE + 1, EVERT__LOW_WATER + PIECE);
+    for (; heard < EVERT_HIGH_WATER + PIECE - sizeof(got); heard += sizeof(got))
+        check_count(peer_receive(e.peer, got, sizeof(got)), sizeof(got));
+    check_rc(evert_scope_leave(&scope, 0), 0);
+    free(data);
+    drop_ends(e);
 }
 
 /* S5: it is sent from the caller's memory, and not queued. */
@@ -469,6 +519,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         everywhere(test_writes_wait_while_the_peer_does_not_read),
+        everywhere(test_a_waiting_write_goes_on_at_the_low_mark),
         everywhere(test_a_write_larger_than_the_mark_waits_until_it_is_sent),
         everywhere(test_a_large_write_goes_behind_what_was_queued),
         everywhere(test_a_deadline_ends_writing_to_a_peer_that_never_reads),
