@@ -265,7 +265,7 @@ def main():
     parser.add_argument("--only", default="*", metavar="PATTERN",
                         help="only mutants whose name fits, such as 'loop/*'")
     parser.add_argument("-j", type=int, default=2, dest="jobs", metavar="N",
-                        help="how many compilers, and how many tests, run at once")
+                        help="how many compilers run at once, and half as many as tests do")
     options = parser.parse_args()
 
     ctypes.CDLL(None).prctl(run.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
@@ -274,7 +274,7 @@ def main():
     mutants = [Mutant(path) for path in sorted(glob.glob(os.path.join(MUTANTS, "*/*.patch")))]
     mutants = [mutant for mutant in mutants if fnmatch.fnmatchcase(mutant.name, options.only)]
     started = time.monotonic()
-    judge = Judge(options.jobs)
+    judge = Judge(2 * options.jobs)  # what hangs takes no processor
     try:
         try_all(mutants, judge, options.jobs)
     except Broken as why:
