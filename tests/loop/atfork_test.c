@@ -17,7 +17,7 @@ static bool ignore_advice(enum evert__sys_call call, const void *site, size_t *s
 /* The page is made for the first loop of all. */
 static int make_page_without_advice(void **state)
 {
-    evert__sys_hook = ignore_advice;
+    evert__sys_set_hook(ignore_advice);
     int rc = loop_setup(state);
     return rc < 0 ? rc : loop_teardown(state);
 }

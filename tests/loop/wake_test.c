@@ -156,7 +156,7 @@ static bool post_meanwhile(enum evert__sys_call call, const void *site, size_t *
     (void)size;
     (void)result;
     if (call == EVERT__SYS_READ) {
-        evert__sys_hook = NULL;
+        evert__sys_set_hook(NULL);
         assert_int_equal(evert_loop_call_threadsafe(loop, count_up, &made_late), 0);
     }
     return false;
@@ -169,7 +169,7 @@ static void test_call_that_comes_while_a_wake_is_taken_is_made(void **state)
     (void)state;
     made_late = 0;
     assert_int_equal(evert_loop_call_threadsafe(loop, count_up, &calls), 0);
-    evert__sys_hook = post_meanwhile;
+    evert__sys_set_hook(post_meanwhile);
     turns(20);
     assert_null(evert__sys_hook);
     assert_int_equal(calls, 1);
