@@ -337,7 +337,11 @@ class Runner:
 
     def start(self):
         test = self.waiting.pop(0)
-        path = os.path.join(self.log_folder, test.build.name, test.title() + ".txt")
+        # One of its own for each that runs: with --repeat the same test may run twice at once.
+        taken = {running.log_path for running in self.running}
+        base = os.path.join(self.log_folder, test.build.name, test.title())
+        path = next(path for number in range(len(taken) + 1)
+                    if (path := f"{base}{f'.{number}' if number else ''}.txt") not in taken)
         try:
             self.running.append(Running(test, path))
         except OSError as error:
