@@ -36,6 +36,9 @@ FOLDERS  := build/release build/asan build/tsan build/ucontext build/fuzz
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?= $(notdir $(wildcard fuzz/seeds/*))
 
+# How often `make check-long` runs everything, to see whether a test sometimes fails.
+REPEATS ?= 50
+
 # $(call setup,folder,options): configures a folder once; Ninja sees to it from then on. Folders
 # that need clang have it as the third word.
 setup = @test -f $(1)/build.ninja || $(if $(3),CC=$(3)) $(MESON) setup $(1) $(2)
@@ -59,14 +62,15 @@ check-long: check-build
 	$(call setup,build/msan,$(MSAN),clang)
 	@$(NINJA) -C build/msan
 	@$(PYTHON) tests/tools/run.py --long $(FOLDERS) build/msan
-	@$(PYTHON) tests/tools/mutants.py
-	@$(MAKE) --no-print-directory machines
+	@$(PYTHON) tests/tools/run.py --repeat $(REPEATS) build/release
+	@$(MAKE) --no-print-directory coverage mutants machines
 
 # Whether the tests notice when the library is broken on purpose; in build/mutants.
 mutants:
 	@tools/bootstrap check
 	@$(PYTHON) tests/tools/mutants.py
 
+# Whether it works on other machines, which are emulated, and with another C library.
 machines:
 	@tools/bootstrap machines
 	@$(PYTHON) tests/tools/machines.py build/machines
@@ -99,6 +103,7 @@ coverage:
 	done
 	@$(PYTHON) tests/tools/coverage.py $(COVERED)
 
+# Looks for inputs that break it, beginning where it ended the last time.
 fuzz:
 	@tools/bootstrap check
 	$(call setup,build/fuzz,$(FUZZ),clang)
@@ -107,7 +112,7 @@ fuzz:
 	    $(PYTHON) fuzz/run.py --seconds $(FUZZ_SECONDS) \
 	        build/fuzz/fuzz/fuzz_$$target fuzz/seeds/$$target || exit 1; done
 
-# SECONDS=600 for ten minutes, COUNT=1000 for fewer connections.
+# Servers of each kind under clients of all kinds: SECONDS=600 for ten minutes, COUNT=1000 for fewer connections.
 soak: check-release
 	@EVERT_BUILD=build/release EVERT_SOURCE=. EVERT_LONG=1 SOAK_SECONDS=$(SECONDS) \
 	    SOAK_COUNT=$(COUNT) $(PYTHON) tests/programs/soak.py
