@@ -39,7 +39,7 @@ SCRATCH = os.path.join(ROOT, "build", "mutants")
 SOURCE = os.path.join(SCRATCH, "source")
 BUILD = os.path.join(SCRATCH, "build")
 
-COPIED = ("src", "include", "examples", "tests", "meson.build", "meson_options.txt")
+COPIED = ("src", "include", "examples", "tests", "tools", "meson.build", "meson_options.txt")
 OPTIONS = ("-Doptimization=1", "-Ddebug=false", "-Dtests=true", "-Dbench=false")
 SECONDS = 20
 
