@@ -112,7 +112,8 @@ fuzz:
 	    $(PYTHON) fuzz/run.py --seconds $(FUZZ_SECONDS) \
 	        build/fuzz/fuzz/fuzz_$$target fuzz/seeds/$$target || exit 1; done
 
-# Servers of each kind under clients of all kinds: SECONDS=600 for ten minutes, COUNT=1000 for fewer connections.
+# Servers of each kind under clients of all kinds: SECONDS=600 for ten minutes, COUNT=1000 for
+# fewer connections.
 soak: check-release
 	@EVERT_BUILD=build/release EVERT_SOURCE=. EVERT_LONG=1 SOAK_SECONDS=$(SECONDS) \
 	    SOAK_COUNT=$(COUNT) $(PYTHON) tests/programs/soak.py
