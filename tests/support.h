@@ -31,16 +31,21 @@ static inline void check_words_at(const char *text, const char *part, const char
     _fail(file, line);
 }
 
-/* How many there are: to be compared with how many there were. */
-static inline int open_descriptors(void)
+/* How many entries it has: to be compared with how many there were. */
+static inline int entries_of(const char *path)
 {
-    DIR *folder = opendir("/proc/self/fd");
+    DIR *folder = opendir(path);
     int count = 0;
     assert_non_null(folder);
     while (readdir(folder) != NULL)
         count++;
     closedir(folder);
     return count;
+}
+
+static inline int open_descriptors(void)
+{
+    return entries_of("/proc/self/fd");
 }
 
 #endif

@@ -176,13 +176,7 @@ static void test_one_that_takes_no_signals_is_reported_without_its_place(void **
 
 static int threads(void)
 {
-    DIR *folder = opendir("/proc/self/task");
-    int count = 0;
-    assert_non_null(folder);
-    while (readdir(folder) != NULL)
-        count++;
-    closedir(folder);
-    return count;
+    return entries_of("/proc/self/task");
 }
 
 static void *handler_of_urgent(void)

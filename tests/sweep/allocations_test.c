@@ -110,21 +110,6 @@ static bool sweep(const struct scenario *scenario, uint64_t seed)
 
 int main(int argc, char **argv)
 {
-    uint64_t seed = seed_new();
-    bool all_held = true;
-
-    runner_init(argv[0]);
-    runner_repeat(argc, argv);
-    printf("1..%zu\n# EVERT_SEED=%" PRIu64 "\n", scenario_count + 1, seed);
-    for (size_t i = 0; i < scenario_count; i++) {
-        if (argc == 2 && strcmp(argv[1], scenarios[i]->name) != 0)
-            continue;
-        bool held = sweep(scenarios[i], seed + i);
-        printf("%s - %s\n", held ? "ok" : "not ok", scenarios[i]->name);
-        all_held = all_held && held;
-    }
-    bool enough = argc > 1 || all_count >= LEAST_SITES;
-    printf("# %zu places in the library that ask for memory\n", all_count);
-    printf("%s - the places that ask for memory are reached\n", enough ? "ok" : "not ok");
-    return all_held && enough ? 0 : 1;
+    return runner_main(argc, argv, sweep, &all_count, LEAST_SITES,
+                       "the places that ask for memory");
 }

@@ -144,8 +144,10 @@ static void try_some(struct sweep *s, unsigned samples)
     }
 }
 
-static bool sweep(const struct scenario *scenario, uint64_t seed, bool level)
+static bool sweep(const struct scenario *scenario, uint64_t seed)
 {
+    const char *back_end = getenv("EVERT_BACKEND");
+    bool level = back_end != NULL && strcmp(back_end, "poll") == 0;
     static struct sweep s;
     s = (struct sweep){.scenario = scenario, .random = seed, .level = level};
     if (!run_well(scenario, seed))
@@ -162,23 +164,5 @@ static bool sweep(const struct scenario *scenario, uint64_t seed, bool level)
 
 int main(int argc, char **argv)
 {
-    const char *back_end = getenv("EVERT_BACKEND");
-    bool level = back_end != NULL && strcmp(back_end, "poll") == 0;
-    uint64_t seed = seed_new();
-    bool all_held = true;
-
-    runner_init(argv[0]);
-    runner_repeat(argc, argv);
-    printf("1..%zu\n# EVERT_SEED=%" PRIu64 "\n", scenario_count + 1, seed);
-    for (size_t i = 0; i < scenario_count; i++) {
-        if (argc == 2 && strcmp(argv[1], scenarios[i]->name) != 0)
-            continue;
-        bool held = sweep(scenarios[i], seed + i, level);
-        printf("%s - %s\n", held ? "ok" : "not ok", scenarios[i]->name);
-        all_held = all_held && held;
-    }
-    bool enough = argc > 1 || all_count >= LEAST_SITES;
-    printf("# %zu places in the library, each with its calls\n", all_count);
-    printf("%s - the places of calls are reached\n", enough ? "ok" : "not ok");
-    return all_held && enough ? 0 : 1;
+    return runner_main(argc, argv, sweep, &all_count, LEAST_SITES, "the places of calls");
 }

@@ -16,6 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../base/seed.h"
 #include "scenarios.h"
 
 /* How long a run may take: far more than it does, also on a machine that is busy. */
@@ -38,7 +39,8 @@ unsigned runs_for_check(unsigned count)
 #endif
 }
 
-void runner_init(const char *own_program)
+/* `own_program` is for the words that say how to repeat. */
+static void init(const char *own_program)
 {
     program = own_program;
     record = mmap(NULL, sizeof(*record), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -279,7 +281,8 @@ bool run_well(const struct scenario *scenario, uint64_t seed)
     return run_once(scenario, &plan);
 }
 
-void runner_repeat(int argc, char **argv)
+/* If the command line is one that was printed: runs that alone, and ends the process. */
+static void repeat(int argc, char **argv)
 {
     if (argc != 12)
         return;
@@ -304,4 +307,27 @@ void runner_repeat(int argc, char **argv)
         exit(held ? 0 : 1);
     }
     exit(2);
+}
+
+int runner_main(int argc, char **argv,
+                bool (*sweep)(const struct scenario *scenario, uint64_t seed), const size_t *places,
+                size_t least, const char *words)
+{
+    uint64_t seed = seed_new();
+    bool all_held = true;
+
+    init(argv[0]);
+    repeat(argc, argv);
+    printf("1..%zu\n# EVERT_SEED=%" PRIu64 "\n", scenario_count + 1, seed);
+    for (size_t i = 0; i < scenario_count; i++) {
+        if (argc == 2 && strcmp(argv[1], scenarios[i]->name) != 0)
+            continue;
+        bool held = sweep(scenarios[i], seed + i);
+        printf("%s - %s\n", held ? "ok" : "not ok", scenarios[i]->name);
+        all_held = all_held && held;
+    }
+    bool enough = argc > 1 || *places >= least;
+    printf("# %zu places in the library\n", *places);
+    printf("%s - %s are reached\n", enough ? "ok" : "not ok", words);
+    return all_held && enough ? 0 : 1;
 }

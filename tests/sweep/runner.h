@@ -19,11 +19,14 @@ bool run_once(const struct scenario *scenario, const struct plan *plan);
 /* Runs a scenario with nothing going wrong, which has to succeed. */
 bool run_well(const struct scenario *scenario, uint64_t seed);
 
-/* Once at the beginning. `program` is for the words that say how to repeat. */
-void runner_init(const char *program);
-
-/* If the command line is one that the runner printed: runs that alone, and ends the process. */
-void runner_repeat(int argc, char **argv);
+/*
+ * What main() returns: sweeps all scenarios, or the one that the command line names, and sees to it
+ * that at least `least` places were found, which *places counts. A command line that the runner
+ * printed is that one run alone.
+ */
+int runner_main(int argc, char **argv,
+                bool (*sweep)(const struct scenario *scenario, uint64_t seed), const size_t *places,
+                size_t least, const char *words);
 
 /* How often something is done, here: less under a sanitizer, which is several times slower. */
 unsigned runs_for_check(unsigned count);
