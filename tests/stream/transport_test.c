@@ -193,6 +193,28 @@ static void test_nothing_is_heard_after_losing(void **state)
     free(data);
 }
 
+/* T3: also where more has arrived than a close drops at once. */
+static void test_what_had_arrived_is_not_heard_after_losing(void **state)
+{
+    enum { ARRIVED = 150000 };
+    char *data = make_pattern(ARRIVED);
+    (void)state;
+    struct talker t;
+    talker_init(&t);
+    int peer = talk(&t, UNIX);
+    evert_transport_pause_reading(transport_of(&t));
+    set_size(peer, SO_SNDBUF, 2 * ARRIVED);
+    check_count(send(peer, data, ARRIVED, MSG_NOSIGNAL), ARRIVED);
+    evert_transport_resume_reading(transport_of(&t));
+    evert_transport_lose_connection(transport_of(&t));
+    peer_hears_end(peer);
+    close(peer);
+    check_lost(&t, 0);
+    check_told(&t, "ML");
+    talker_fini(&t);
+    free(data);
+}
+
 /* ---- T4: writing ---- */
 
 /* T4: dropped on each kind alike, while it is being closed and after an abort. */
@@ -1282,6 +1304,7 @@ int main(void)
         everywhere(test_an_abort_while_it_is_being_closed),
         everywhere(test_a_close_has_a_limit_in_time),
         everywhere(test_nothing_is_heard_after_losing),
+        everywhere(test_what_had_arrived_is_not_heard_after_losing),
         everywhere(test_a_write_after_the_close_is_dropped),
         everywhere(test_a_write_while_much_is_flushed_is_dropped),
         everywhere(test_every_call_takes_null),
