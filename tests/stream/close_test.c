@@ -186,6 +186,17 @@ static void test_an_endless_uploader_is_cut_off_at_the_limit(void **state)
     }
 }
 
+/* The limit of a flush moves with what was sent, and with nothing else. */
+static void check_limit_of_flush(const evert_stream *s, size_t *unsent, evert_time *limit)
+{
+    if (s->closing != EVERT__FLUSHING)
+        return;
+    if (s->out.queued == *unsent)
+        assert_int_equal(s->timer.when, *limit);
+    *unsent = s->out.queued;
+    *limit = s->timer.when;
+}
+
 /* S7: also one that takes nothing meanwhile: what is dropped of his is no progress of ours. */
 static void test_an_uploader_who_never_reads_is_cut_off_and_said_so(void **state)
 {
@@ -195,13 +206,19 @@ static void test_an_uploader_who_never_reads_is_cut_off_and_said_so(void **state
     struct closer closer = {.s = e.s};
     char *data = make_pattern(EVERT_HIGH_WATER);
     evert_scope scope;
+    size_t unsent = SIZE_MAX;
+    evert_time limit = 0;
 
     evert_set_close_limit(e.s, 20 * MS);
     check_rc(evert__output_append(e.s, data, EVERT_HIGH_WATER), 0);
     evert_scope_enter(&scope, evert_after(PATIENCE));
     check_rc(evert_spawn(&scope, close_and_tell, &closer), 0);
-    while (peer_send(e.peer, upload, sizeof(upload)))
+    while (peer_send(e.peer, upload, sizeof(upload))) {
         let_run();
+        if (!closer.done)
+            check_limit_of_flush(e.s, &unsent, &limit);
+    }
+    assert_true(unsent > 0 && unsent < SIZE_MAX);
     check_rc(evert_scope_leave(&scope, 0), 0);
     check_rc(closer.rc, -ETIMEDOUT);
     free(data);
