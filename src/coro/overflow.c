@@ -38,12 +38,10 @@ static void explain(const struct evert__task *task)
 static void pass_on(int number, siginfo_t *info, void *machine)
 {
     const struct sigaction *old = &before[number == SIGSEGV ? 0 : 1];
-    if (old->sa_flags & SA_SIGINFO) {
+    if (old->sa_flags & SA_SIGINFO)
         old->sa_sigaction(number, info, machine);
-        return;
-    }
-    /* As it was before; the instruction is made again when this returns, and so is the fault. */
-    (void)evert__sys_sigaction(number, old, NULL);
+    else /* the instruction is made again when this returns, and so is the fault */
+        (void)evert__sys_sigaction(number, old, NULL);
 }
 
 static void handler(int number, siginfo_t *info, void *machine)

@@ -6,6 +6,8 @@
  * The model knows what was written and what was read of it, so it knows what each read has to give,
  * and whether it would wait: one that would is cancelled after some turns, and must lose nothing.
  */
+#include <pthread.h>
+
 #include "net/listener.h"
 
 #include "support.h"
@@ -519,6 +521,40 @@ static void test_a_child_takes_nothing_and_sends_nothing(void **state)
     }
 }
 
+/* ---- Another thread ---- */
+
+struct elsewhere {
+    evert_stream *s;
+    int rc;
+};
+
+static void *read_elsewhere(void *arg)
+{
+    struct elsewhere *e = (struct elsewhere *)arg;
+    evert_bytes bytes;
+    e->rc = (int)evert_read(e->s, &bytes, 1);
+    return NULL;
+}
+
+static int use_on_another_thread(void *unused)
+{
+    pthread_t thread;
+    struct ends ends = make_ends(UNIX);
+    struct elsewhere e = {.s = ends.s};
+    (void)unused;
+    assert_int_equal(pthread_create(&thread, NULL, read_elsewhere, &e), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    check_rc(drop_ends(ends), 0);
+    return e.rc;
+}
+
+/* P8 */
+static void test_a_stream_on_another_thread_is_misuse(void **state)
+{
+    (void)state;
+    check_misuse(use_on_another_thread, EVERT_ECONTEXT, "was used on another thread");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -528,6 +564,7 @@ int main(void)
         everywhere(test_a_cancel_that_comes_behind_the_wake_ends_accepting),
         everywhere(test_without_memory_a_connected_descriptor_is_closed),
         everywhere(test_a_child_takes_nothing_and_sends_nothing),
+        cmocka_unit_test(test_a_stream_on_another_thread_is_misuse),
     };
     return run_table(tests);
 }
