@@ -3,6 +3,7 @@
 #include "support.h"
 
 #include "../watched.h"
+#include "loop/trace.h"
 #include "loop/watch.h"
 
 static int setup(void **state)
@@ -232,14 +233,18 @@ static void count_urgent(int number)
     atomic_fetch_add(&urgent, 1);
 }
 
-/* P8: the program has its own use of the signal all the while, and afterwards. */
-static void test_the_programs_own_handler_is_still_called(void **state)
+static void count_urgent_in_detail(int number, siginfo_t *info, void *machine)
 {
-    struct sigaction own = {.sa_handler = count_urgent};
+    (void)machine;
+    count_urgent(info->si_signo == number ? number : 0);
+}
+
+static void with_own_handler(const struct sigaction *own)
+{
     int reports = 1;
-    (void)state;
+    atomic_store(&urgent, 0);
     evert_loop_free(loop);
-    assert_int_equal(sigaction(SIGURG, &own, NULL), 0);
+    assert_int_equal(sigaction(SIGURG, own, NULL), 0);
     assert_int_equal(evert_loop_new(&loop), 0);
     raise(SIGURG);
     assert_int_equal(atomic_load(&urgent), 1);
@@ -247,16 +252,37 @@ static void test_the_programs_own_handler_is_still_called(void **state)
     check_words(heard.text, "; it is at");
     assert_int_equal(atomic_load(&urgent), 1);
     evert_loop_free(loop);
-    assert_ptr_equal(handler_of_urgent(), (void *)(uintptr_t)count_urgent);
+    assert_ptr_equal(handler_of_urgent(), (void *)(uintptr_t)own->sa_sigaction);
     signal(SIGURG, SIG_DFL);
     assert_int_equal(evert_loop_new(&loop), 0);
 }
+
+/* P8: the program has its own use of the signal all the while, and afterwards. */
+static void test_the_programs_own_handler_is_still_called(void **state)
+{
+    const struct sigaction own = {.sa_handler = count_urgent};
+    const struct sigaction detailed = {.sa_sigaction = count_urgent_in_detail,
+                                       .sa_flags = SA_SIGINFO};
+    (void)state;
+    with_own_handler(&own);
+    atomic_store(&heard.reports, 0);
+    with_own_handler(&detailed);
+}
+
+static void test_a_place_in_no_file_is_a_number(void **state)
+{
+    char words[EVERT__FRAME_WORDS];
+    (void)state;
+    assert_string_equal(evert__trace_words((void *)(uintptr_t)16, words), "0x10");
+}
+
+static enum evert__sys_call refused;
 
 static bool refuse(enum evert__sys_call call, const void *site, size_t *size, int64_t *result)
 {
     (void)site;
     (void)size;
-    if (call != EVERT__SYS_THREAD && call != EVERT__SYS_SIGACTION)
+    if (call != refused)
         return false;
     *result = -EAGAIN;
     return true;
@@ -265,18 +291,26 @@ static bool refuse(enum evert__sys_call call, const void *site, size_t *size, in
 /* P8, F45: without what it needs, the loop is just not watched. */
 static void test_without_a_thread_or_memory_a_loop_is_not_watched(void **state)
 {
+    static const enum evert__sys_call calls_needed[] = {EVERT__SYS_THREAD, EVERT__SYS_SIGACTION};
     evert_loop *other;
-    int calls = 0, rc = -ENOMEM;
+    int rc = -ENOMEM;
     (void)state;
-    evert__sys_set_hook(refuse);
-    assert_int_equal(evert_loop_new(&other), 0);
-    evert__sys_set_hook(NULL);
-    check_words(heard.text, "a loop is not watched: ");
-    assert_null(other->watch);
-    assert_int_equal(evert_loop_call_soon(other, NULL, count_up, &calls), 0);
-    assert_int_equal(evert_loop_turn(other, 0), 0);
-    assert_int_equal(calls, 1);
-    evert_loop_free(other);
+    evert_loop_free(loop);
+    for (size_t i = 0; i < COUNT_OF(calls_needed); i++) {
+        int calls = 0;
+        heard.text[0] = '\0';
+        refused = calls_needed[i];
+        evert__sys_set_hook(refuse);
+        assert_int_equal(evert_loop_new(&other), 0);
+        evert__sys_set_hook(NULL);
+        check_words(heard.text, "a loop is not watched: ");
+        assert_null(other->watch);
+        assert_int_equal(evert_loop_call_soon(other, NULL, count_up, &calls), 0);
+        assert_int_equal(evert_loop_turn(other, 0), 0);
+        assert_int_equal(calls, 1);
+        evert_loop_free(other);
+    }
+    assert_int_equal(evert_loop_new(&loop), 0);
     for (int left = 0; rc == -ENOMEM; left++) {
         limit_memory(left);
         rc = evert_loop_new(&other);
@@ -328,6 +362,7 @@ int main(void)
         CASE(test_who_does_not_ask_pays_nothing),
         CASE(test_what_is_no_number_is_an_error),
         CASE(test_the_programs_own_handler_is_still_called),
+        CASE(test_a_place_in_no_file_is_a_number),
         CASE(test_without_a_thread_or_memory_a_loop_is_not_watched),
         CASE(test_a_child_is_not_held_up_by_its_parents_watch),
     };
