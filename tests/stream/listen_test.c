@@ -399,6 +399,19 @@ static void test_a_broken_listener_is_told_in_words(void **state)
     evert_listener_close(l);
 }
 
+/* C4: cancelled means no effect. */
+static void test_in_a_cancelled_scope_nothing_listens(void **state)
+{
+    evert_listener *l = NULL;
+    evert_scope scope;
+    (void)state;
+    evert_scope_enter(&scope, EVERT_NEVER);
+    evert_scope_cancel(&scope);
+    check_rc(evert_listen(&l, "tcp://127.0.0.1:0"), -ECANCELED);
+    assert_null(l);
+    check_rc(evert_scope_leave(&scope, 0), 0);
+}
+
 /* F45: the newcomer for whom there is no memory is turned away. */
 static void test_without_memory_for_a_newcomer_it_says_so(void **state)
 {
@@ -468,6 +481,7 @@ int main(void)
         everywhere(test_a_shortage_is_waited_out),
         everywhere(test_the_pause_of_a_shortage_can_be_cut),
         everywhere(test_a_broken_listener_is_told_in_words),
+        everywhere(test_in_a_cancelled_scope_nothing_listens),
         everywhere(test_without_memory_for_a_newcomer_it_says_so),
         everywhere(test_the_child_of_a_fork_leaves_it_to_the_parent),
     };

@@ -3,6 +3,8 @@
  * Protocols: what they are told, in which order, and with which reason (T1, T2); the factories that
  * make them for a listener; and connecting, of which one of two things is told, once (T10).
  */
+#include <pthread.h>
+
 #include "protocols.h"
 
 #include "net/listener.h"
@@ -1456,6 +1458,32 @@ static void test_listening_without_memory_fails_and_leaks_nothing(void **state)
     }
 }
 
+static void *connect_without_memory(void *unused)
+{
+    struct talker t;
+    evert_deferred *d = NULL;
+    evert_factory factory = {give_kept, NULL};
+    evert_listener *l = NULL;
+    (void)unused;
+    talker_init(&t);
+    take_memory_away();
+    check_rc(evert_connect_protocol(&d, NULL, "tcp://127.0.0.1:1", &t.protocol), -ENOMEM);
+    check_rc(evert_listen_protocol(&l, NULL, "tcp://127.0.0.1:0", &factory), -ENOMEM);
+    give_memory_back();
+    assert_null(d);
+    assert_null(l);
+    return NULL;
+}
+
+/* F45: on a thread that has no loop yet. */
+static void test_without_memory_for_a_loop_nothing_begins(void **state)
+{
+    pthread_t thread;
+    (void)state;
+    assert_int_equal(pthread_create(&thread, NULL, connect_without_memory, NULL), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+}
+
 static int reply_once(evert_protocol *protocol, evert_bytes data)
 {
     int rc = evert_transport_printf(protocol->transport, "%200s", "reply");
@@ -1566,6 +1594,7 @@ int main(void)
         everywhere(test_connecting_without_memory_fails_and_leaks_nothing),
         everywhere(test_listening_without_memory_fails_and_leaks_nothing),
         everywhere(test_no_memory_for_a_protocol_is_logged),
+        cmocka_unit_test(test_without_memory_for_a_loop_nothing_begins),
         everywhere(test_serving_without_memory_ends_the_connection_alone),
     };
     return run_table(tests);

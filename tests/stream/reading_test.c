@@ -559,6 +559,7 @@ static void test_want_of_memory_is_told_and_loses_nothing(void **state)
     give_memory_back();
     check_rc(evert_read_exactly(e.s, &bytes, SIZE_MAX), -ENOMEM); /* F46 */
     check_rc(evert_read_exactly(e.s, &bytes, SIZE_MAX / 2 + 2), -ENOMEM);
+    check_count(evert_read_exactly_into(e.s, &bytes, SIZE_MAX / 2 + 2), -ENOMEM);
     check_rc(evert_read_line(e.s, &bytes), 0);
     check_bytes(bytes, "line");
     drop_ends(e);
