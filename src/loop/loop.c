@@ -203,9 +203,9 @@ int evert__loop_may_begin(const evert_loop *loop)
 {
     if (evert__loop_forked(loop))
         return EVERT_ECLOSED;
-    /* In a child that a callback made, the parent's loop stands further down on the stack. */
     if (evert__loop_usable(loop, "running a loop", NULL) < 0)
         return EVERT_ECONTEXT;
+    /* In a child that a callback made, the parent's loop stands further down on the stack. */
     if (loop->running || (running != NULL && !evert__loop_forked(running)))
         return EVERT_ECONTEXT;
     return 0;

@@ -93,13 +93,12 @@ static bool drained(evert_stream *s)
 {
     char few[FEW];
     struct evert__chunk *scratch = evert__chunk_get(s->loop);
+    char *room = scratch != NULL ? scratch->data : few;
+    size_t size = scratch != NULL ? EVERT__CHUNK_ROOM : sizeof(few);
     ssize_t count = 1;
     bool armed = false;
     for (int i = 0; i < TAKES && !armed && (count > 0 || count == -EAGAIN); i++) {
-        if (scratch != NULL)
-            count = evert__input_take(s, scratch->data, EVERT__CHUNK_ROOM);
-        else
-            count = evert__input_take(s, few, sizeof(few));
+        count = evert__input_take(s, room, size);
         armed = count == -EAGAIN && !evert__source_arm(&s->source);
     }
     if (scratch != NULL)
