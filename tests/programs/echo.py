@@ -68,6 +68,7 @@ def holds_back_a_peer_that_never_reads(server):
         growth = support.resident_bytes(server.pid) - before
         if growth > MOST_MEMORY:
             raise Failed(f"expected at most {MOST_MEMORY} bytes of memory, got {growth}")
+        support.widen(reader)
         whole, part = divmod(sent, len(data))
         reader.shutdown(socket.SHUT_WR)
         expect("after all", data * whole + data[:part], support.receive(reader, sent))

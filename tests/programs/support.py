@@ -344,6 +344,14 @@ def connections(address, count):
         yield [stack.enter_context(connect(address)) for _ in range(count)]
 
 
+def widen(sock):
+    """
+    After a receive_buffer: makes it large, before what was held back is read. A little window may
+    else be just too small for a segment, and is then only used whenever the sender's timer asks.
+    """
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, MEBIBYTE)
+
+
 def reset(sock):
     """Closes it so that the peer sees a reset."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
