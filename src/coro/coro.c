@@ -128,8 +128,8 @@ int evert__main_run(struct evert__task *main)
 {
     evert_loop *loop = main->loop;
     (void)evert__loop_begin(loop); /* who calls this has asked whether it may */
-    while (!main->ended && !loop->stopped && !evert__loop_forked(loop))
-        evert__loop_turn(loop, EVERT_NEVER);
+    while (!main->ended && !loop->stopped && evert__loop_turn(loop, EVERT_NEVER))
+        ;
     loop->stopped = false;
     evert__loop_end(loop);
     if (evert__loop_forked(loop))

@@ -91,13 +91,12 @@ static void wait_for_the_rest(evert_loop *loop)
     if (evert__loop_begin(loop) < 0)
         return;
     loop->leaving = true; /* or who connects again whenever it is cut off would keep it going */
-    for (;;) {
+    do {
         bool tasks = evert__tasks_cut_homeless(loop);
         evert__run_all(&loop->transports);
         if (!tasks && evert__list_empty(&loop->farewells) && loop->busy == 0)
             break;
-        evert__loop_turn(loop, EVERT_NEVER);
-    }
+    } while (evert__loop_turn(loop, EVERT_NEVER));
     loop->leaving = false;
     evert__loop_end(loop);
 }
@@ -145,6 +144,8 @@ int evert_run_at(evert_fn *fn, void *arg, const evert_run_options *options, cons
 
     if (options->ret_signal != NULL)
         *options->ret_signal = run.signal;
+    if (evert__loop_forked(run.loop))
+        rc = EVERT_ECLOSED; /* this is a child, which came back into its parent's run */
     if (rc == -ECANCELED && run.signal == SIGTERM)
         rc = 0;
     return rc < 0 ? rc : 0;

@@ -206,6 +206,16 @@ static int outcome(const struct evert__scope *scope, int rc, bool cut)
     return scope->cause == EVERT__CAUSE_DEADLINE ? -ETIMEDOUT : 0;
 }
 
+/* In a child of a fork: they are copies of the parent's tasks, and will not be run to their end. */
+static void abandon_children(struct evert__scope *scope)
+{
+    struct evert__link *link;
+    while ((link = evert__list_shift(&scope->children)) != NULL)
+        EVERT__CONTAINER(link, struct evert__task, sibling)->home = NULL;
+    scope->live = 0;
+    scope->error = EVERT_ECLOSED;
+}
+
 /* After the last has ended, and before this task runs again, others may spawn into the scope. */
 static void wait_for_children(struct evert__scope *scope)
 {
@@ -215,6 +225,8 @@ static void wait_for_children(struct evert__scope *scope)
         scope->leaver = &waiter;
         evert__wait(scope->owner, &waiter);
         scope->leaver = NULL;
+        if (waiter.result < 0)
+            abandon_children(scope);
     }
     while ((link = evert__list_shift(&scope->ended)) != NULL)
         evert__task_free(EVERT__CONTAINER(link, struct evert__task, sibling));

@@ -185,16 +185,16 @@ static void end_tasks(struct evert__tasks *tasks)
     evert_loop *loop = tasks->loop;
     if (evert__list_empty(&tasks->all) || evert__loop_begin(loop) < 0)
         return;
-    while (!evert__list_empty(&tasks->all)) {
+    do {
+        loop->stopped = false;
         for (struct evert__link *l = tasks->all.next; l != &tasks->all; l = l->next) {
             struct evert__task *task = EVERT__CONTAINER(l, struct evert__task, all);
             task->kept = task->kept && task->home != NULL;
             if (!task->cut)
                 evert__task_cut(task);
         }
-        evert__loop_turn(loop, EVERT_NEVER);
-        loop->stopped = false;
-    }
+    } while (evert__loop_turn(loop, EVERT_NEVER) && !evert__list_empty(&tasks->all));
+    loop->stopped = false;
     evert__loop_end(loop);
 }
 

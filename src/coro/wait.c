@@ -27,15 +27,16 @@ int evert__checkpoint_slow(const evert_loop *loop, struct evert__task **ret)
     return EVERT_ECONTEXT;
 }
 
-/* In blocking mode: runs the loop here, and with it the thread's other tasks, until it is done. */
+/*
+ * In blocking mode: runs the loop here, and with it the thread's other tasks, until it is done, or
+ * one of them forked and this is the child.
+ */
 static void run_loop_until(evert_loop *loop, const struct evert__waiter *waiter)
 {
     (void)evert__loop_begin(loop); /* the root runs only where no loop does */
     evert__loop_flush(loop);
-    while (!waiter->done) {
-        evert__loop_turn(loop, EVERT_NEVER);
+    while (!waiter->done && evert__loop_turn(loop, EVERT_NEVER))
         loop->stopped = false; /* of no meaning here */
-    }
     evert__loop_end(loop);
 }
 
@@ -48,15 +49,15 @@ EVERT__FLAT void evert__wait(struct evert__task *self, struct evert__waiter *wai
      */
     if (evert__task_cancelled(self))
         evert__task_cancel_wait(self);
-    if (evert__loop_forked(self->loop)) {
-        evert__wake(waiter, EVERT_ECLOSED); /* a child's copy: the parent's loop is not run here */
-    } else if (self->root) {
+    if (self->root) {
         run_loop_until(self->loop, waiter);
-    } else {
+    } else if (!evert__loop_forked(self->loop)) {
         evert__loop_flush(self->loop);
         if (!waiter->done)
             evert__task_suspend(self);
     }
+    if (!waiter->done)
+        evert__wake(waiter, EVERT_ECLOSED); /* a child's copy: the parent's loop is not run here */
     evert__link_remove(&self->ready.link);
     self->waiter = NULL;
     self->budget = EVERT__BUDGET;
@@ -74,9 +75,11 @@ void evert__wake(struct evert__waiter *waiter, ssize_t result)
 
 void evert__let_others_run(struct evert__task *self)
 {
-    if (self->root) {
+    if (evert__loop_forked(self->loop)) {
+        /* A child's copy: the others are the parent's. */
+    } else if (self->root) {
         if (evert__loop_begin(self->loop) == 0) {
-            evert__loop_turn(self->loop, 0);
+            (void)evert__loop_turn(self->loop, 0);
             evert__loop_end(self->loop);
         }
     } else {
@@ -134,7 +137,8 @@ int evert_yield(void)
 {
     struct evert__task *self;
     int rc = evert__checkpoint(&self);
-    if (rc == 0)
-        evert__let_others_run(self);
-    return rc;
+    if (rc < 0)
+        return rc;
+    evert__let_others_run(self);
+    return evert__loop_forked(self->loop) ? EVERT_ECLOSED : 0;
 }

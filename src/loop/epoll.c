@@ -48,8 +48,6 @@ static int attach(struct evert__fd *fd)
     struct state *state = fd->loop->backend_state;
     if (fd->slot != 0)
         return 0;
-    if (evert__loop_forked(fd->loop))
-        return EVERT_ECLOSED; /* the epoll instance is shared with the parent */
     int rc = evert__sys_epoll_ctl(state->epoll, EPOLL_CTL_ADD, fd->number,
                                   EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP | EPOLLET, fd);
     if (rc == 0)

@@ -113,7 +113,7 @@ static void finish(evert_loop *loop)
 {
     evert__run_all(&loop->transports);
     while (loop->busy > 0 && evert__loop_begin(loop) == 0) {
-        evert__loop_turn(loop, EVERT_NEVER);
+        (void)evert__loop_turn(loop, EVERT_NEVER);
         evert__loop_end(loop);
     }
     evert__run_all(&loop->farewells); /* whatever they still waited for */
@@ -182,7 +182,7 @@ static evert_time time_to_wait(const evert_loop *loop, evert_time deadline)
     return next > now ? next - now : 0;
 }
 
-void evert__loop_turn(evert_loop *loop, evert_time deadline)
+bool evert__loop_turn(evert_loop *loop, evert_time deadline)
 {
     loop->backend->wait(loop, time_to_wait(loop, deadline));
     loop->now = evert__clock();
@@ -194,9 +194,10 @@ void evert__loop_turn(evert_loop *loop, evert_time deadline)
     else
         evert__watch_run(loop);
     if (evert__loop_forked(loop))
-        return; /* something forked, and this is the child: all that remains is the parent's */
+        return false; /* something forked, and this is the child: what remains is the parent's */
     evert__loop_flush(loop);
     let_go_of_closed(loop);
+    return true;
 }
 
 int evert__loop_may_begin(const evert_loop *loop)
@@ -241,9 +242,8 @@ int evert_loop_run(evert_loop *loop)
     int rc = evert__loop_begin(loop);
     if (rc < 0)
         return rc;
-    do
-        evert__loop_turn(loop, EVERT_NEVER);
-    while (!loop->stopped && !evert__loop_forked(loop));
+    while (evert__loop_turn(loop, EVERT_NEVER) && !loop->stopped)
+        ;
     return end_run(loop);
 }
 
@@ -252,7 +252,7 @@ int evert_loop_turn(evert_loop *loop, evert_time deadline)
     int rc = evert__loop_begin(loop);
     if (rc < 0)
         return rc;
-    evert__loop_turn(loop, deadline);
+    (void)evert__loop_turn(loop, deadline);
     return end_run(loop);
 }
 

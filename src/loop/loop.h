@@ -83,8 +83,11 @@ struct evert_loop {
                       const char **ret_place);
 };
 
-/* Runs a turn that waits until `deadline` at the most. The loop must be marked running. */
-void evert__loop_turn(evert_loop *loop, evert_time deadline);
+/*
+ * Runs a turn that waits until `deadline` at the most. The loop must be marked running. False where
+ * something in it forked, and this is the child: then the loop is not to be run on.
+ */
+bool evert__loop_turn(evert_loop *loop, evert_time deadline);
 
 /* Whether the loop may run on this thread now: 0, or why not. */
 int evert__loop_may_begin(const evert_loop *loop);

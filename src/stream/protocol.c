@@ -102,8 +102,6 @@ static void accept_all(struct evert__ready *ready)
     evert_loop *loop = l->listener.loop;
     int number = -EAGAIN;
 
-    if (loop->ending)
-        return;
     evert__ready_push(loop, &l->accept); /* for the next turn, unless there is nothing left */
     for (int i = 0; i < ACCEPTS; i++) {
         number = evert__listener_take(&l->listener);
@@ -141,9 +139,13 @@ static int look_up(evert_loop *loop, const char *address, struct evert__addresse
             evert__lookup_cancel(&lookup);
             return rc;
         }
-        while (lookup.loop != NULL)
-            evert__loop_turn(loop, EVERT_NEVER);
+        while (lookup.loop != NULL && evert__loop_turn(loop, EVERT_NEVER))
+            ;
         evert__loop_end(loop);
+        if (lookup.loop != NULL) { /* something forked, and this is the child */
+            evert__lookup_cancel(&lookup);
+            return EVERT_ECLOSED;
+        }
     }
     *ret = lookup.addresses;
     return lookup.result;
@@ -185,7 +187,10 @@ int evert_listen_protocol(evert_listener **ret, evert_loop *loop, const char *ad
     l->accept.run = accept_all;
     l->ending.run = told_to_end;
     evert__list_append(&loop->servers, &l->ending.link);
-    evert__ready_push(loop, &l->accept);
+    if (loop->ending)
+        told_to_end(&l->ending); /* before it began */
+    else
+        evert__ready_push(loop, &l->accept);
     *ret = listener;
     return 0;
 }

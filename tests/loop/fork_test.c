@@ -29,6 +29,31 @@ static void test_inherited_loop_is_closed(void **state)
     assert_int_equal(calls_of_the_parent, 1);
 }
 
+static void use_of_inherited_is_no_misuse(void)
+{
+    evert_loop_stop(loop);
+    MUST(evert_loop_call_soon(loop, NULL, count_up, &calls_of_the_parent) == 0);
+    inherited_calls_nothing();
+}
+
+static void *fork_on_this_thread(void *unused)
+{
+    (void)unused;
+    assert_int_equal(exit_of(fork_child(use_of_inherited_is_no_misuse)), 0);
+    return NULL;
+}
+
+/* P9, P8: in the child the thread that forked is the only one, and the loop is nobody's. */
+static void test_inherited_loop_is_closed_to_the_child_of_another_thread(void **state)
+{
+    pthread_t thread;
+    (void)state;
+    turn(0); /* so that it is this thread's */
+    assert_int_equal(pthread_create(&thread, NULL, fork_on_this_thread, NULL), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    turn(0);
+}
+
 /* P9 */
 static void test_new_loop_works_in_the_child(void **state)
 {
@@ -469,6 +494,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_fork_is_noticed_where_the_kernel_does_not_help),
         LOOP_CASE(test_inherited_loop_is_closed),
+        LOOP_CASE(test_inherited_loop_is_closed_to_the_child_of_another_thread),
         LOOP_CASE(test_new_loop_works_in_the_child),
         LOOP_CASE(test_child_may_free_the_inherited_loop_first),
         LOOP_CASE(test_childs_child_is_told_too),

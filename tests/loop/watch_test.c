@@ -175,6 +175,40 @@ static void test_one_that_takes_no_signals_is_reported_without_its_place(void **
     check_words(heard.text, "; it is at");
 }
 
+static atomic_bool asked;
+
+static bool lose_the_question(enum evert__sys_call call, const void *site, size_t *size,
+                              int64_t *result)
+{
+    (void)site;
+    (void)size;
+    if (call != EVERT__SYS_THREAD_KILL)
+        return false;
+    *result = 0;
+    atomic_store(&asked, true);
+    return true;
+}
+
+static void end_when_asked(void *unused)
+{
+    (void)unused;
+    while (!atomic_load(&asked))
+        block_for(1);
+}
+
+/* P8: one that ends before its place is known is reported by its loop. */
+static void test_one_that_ends_while_its_place_is_asked_for_is_reported(void **state)
+{
+    (void)state;
+    atomic_store(&asked, false);
+    evert__sys_set_hook(lose_the_question);
+    call(end_when_asked, NULL);
+    evert__sys_set_hook(NULL);
+    check_words(heard.text, "holds its loop up; where it is cannot be found out");
+    assert_int_equal(atomic_load(&heard.reports), 1);
+    assert_int_equal(atomic_load(&heard.ends), 1);
+}
+
 static int threads(void)
 {
     return entries_of("/proc/self/task");
@@ -359,6 +393,7 @@ int main(void)
         CASE(test_waiting_is_not_reported),
         CASE(test_a_process_that_was_stopped_is_not_reported),
         CASE(test_one_that_takes_no_signals_is_reported_without_its_place),
+        CASE(test_one_that_ends_while_its_place_is_asked_for_is_reported),
         CASE(test_who_does_not_ask_pays_nothing),
         CASE(test_what_is_no_number_is_an_error),
         CASE(test_the_programs_own_handler_is_still_called),

@@ -521,6 +521,38 @@ static void test_a_child_takes_nothing_and_sends_nothing(void **state)
     }
 }
 
+static int wait_for_the_sending(void *unused)
+{
+    (void)unused;
+    if (evert_flush(inherited) != EVERT_ECLOSED)
+        return 1;
+    return evert_close(inherited) == 0 ? 0 : 2;
+}
+
+static int fork_while_sending(void *unused)
+{
+    static const char much[16 << 10];
+    const int little = 1;
+    struct ends e = make_ends(UNIX);
+    (void)unused;
+    setsockopt(e.s->fd.number, SOL_SOCKET, SO_SNDBUF, &little, sizeof(little));
+    check_rc(evert_write(e.s, much, sizeof(much)), 0);
+    check_rc(evert_yield(), 0); /* now it is on its way, and the peer does not read */
+    inherited = e.s;
+    struct child child = in_child(wait_for_the_sending, NULL);
+    check_exit(&child, 0);
+    evert_abort(e.s);
+    close(e.peer);
+    return 0;
+}
+
+/* P9, F38: what is being sent is sent once, and a child does not wait for that. */
+static void test_a_child_does_not_wait_for_what_the_parent_sends(void **state)
+{
+    (void)state;
+    check_rc(evert_run(fork_while_sending, NULL), 0);
+}
+
 /* ---- Another thread ---- */
 
 struct elsewhere {
@@ -564,6 +596,7 @@ int main(void)
         everywhere(test_a_cancel_that_comes_behind_the_wake_ends_accepting),
         everywhere(test_without_memory_a_connected_descriptor_is_closed),
         everywhere(test_a_child_takes_nothing_and_sends_nothing),
+        cmocka_unit_test(test_a_child_does_not_wait_for_what_the_parent_sends),
         cmocka_unit_test(test_a_stream_on_another_thread_is_misuse),
     };
     return run_table(tests);

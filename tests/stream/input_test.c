@@ -152,6 +152,29 @@ static int send_endless_line(void *arg)
     return 0;
 }
 
+/* It holds more than is needed, which is no failure. */
+static void test_without_memory_a_large_buffer_stays(void **state)
+{
+    evert_loop *loop = self()->loop;
+    (void)state;
+    struct ends e = make_ends(UNIX);
+    check_rc(evert__input_reserve(e.s, EVERT__LARGE), 0);
+    memcpy(e.s->in.data, "kept", 4);
+    e.s->in.end = 4;
+
+    take_memory_away();
+    struct evert__chunk *all = take_chunks(loop);
+    evert__input_shrink(e.s);
+    give_memory_back();
+    assert_int_equal(e.s->in.capacity, EVERT__LARGE);
+    give_chunks_back(loop, all);
+
+    evert__input_shrink(e.s);
+    assert_int_equal(e.s->in.capacity, EVERT__CHUNK);
+    assert_memory_equal(e.s->in.data, "kept", 4);
+    drop_ends(e);
+}
+
 /* BR-002, the second run: the rest of the line is dropped as it comes, and takes no memory. */
 static void test_a_line_without_end_takes_no_memory(void **state)
 {
@@ -393,6 +416,7 @@ int main(void)
         everywhere(test_a_view_stays_while_other_input_arrives),
         cmocka_unit_test(test_use_of_a_view_after_its_end_is_caught),
         everywhere(test_a_peer_that_floods_is_held_back),
+        everywhere(test_without_memory_a_large_buffer_stays),
         everywhere(test_a_line_without_end_takes_no_memory),
         everywhere(test_counted_reads_of_more_than_any_limit_work),
         everywhere(test_a_read_that_waits_with_nothing_holds_no_buffer),

@@ -64,25 +64,18 @@ static void test_an_append_without_memory_leaves_the_queue_as_it_was(void **stat
 {
     char large[5 * EVERT__CHUNK] = {0};
     evert_loop *loop = self()->loop;
-    struct evert__chunk *all = NULL, *chunk;
     size_t total = 0;
     (void)state;
     struct ends e = make_ends(UNIX);
 
     append_pattern(e.s, &total, 10);
     take_memory_away();
-    while ((chunk = evert__chunk_get(loop)) != NULL) {
-        chunk->next = all;
-        all = chunk;
-    }
+    struct evert__chunk *all = take_chunks(loop);
     check_rc(evert__output_append(e.s, large, sizeof(large)), -ENOMEM);
     assert_int_equal(queued_in_chunks(e.s), 10);
     append_pattern(e.s, &total, 10); /* which still fits */
     give_memory_back();
-    while ((chunk = all) != NULL) {
-        all = chunk->next;
-        evert__chunk_put(loop, chunk);
-    }
+    give_chunks_back(loop, all);
     evert__output_start(e.s);
     check_peer_gets(e.peer, 0, total);
     wait_until(e.s->out.queued == 0);

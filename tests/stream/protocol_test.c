@@ -677,6 +677,27 @@ static bool is_refused(const char *address)
     return error == ECONNREFUSED;
 }
 
+static int listen_after_being_told_to_end(void *arg)
+{
+    evert_factory *factory = arg;
+    check_rc(raise(SIGTERM), 0);
+    wait_until(self()->loop->ending);
+    evert_listener *listener = listen_with(factory);
+    assert_true(is_refused(evert_listener_address(listener)));
+    evert_listener_close(listener);
+    return 0;
+}
+
+/* P9 */
+static void test_listening_in_a_run_that_was_told_to_end_accepts_nobody(void **state)
+{
+    evert_run_options options = {.drain = PATIENCE};
+    struct own_factory own = own_factory(NULL, 0);
+    (void)state;
+    check_rc(evert_run_with(&options, listen_after_being_told_to_end, &own.factory), 0);
+    assert_int_equal(own.given, 0);
+}
+
 /* The peers of these do not end their side. */
 static void close_soon(struct talker *t, char call)
 {
@@ -1383,6 +1404,32 @@ static int use_the_parents_loop(void *arg)
     return 0;
 }
 
+static void fork_here(void *ret)
+{
+    *(pid_t *)ret = fork();
+}
+
+/* P9, F38: the loop runs meanwhile, and one of its callbacks forks. */
+static void test_a_child_made_while_a_name_is_looked_up_is_told(void **state)
+{
+    evert_factory factory = {evert_build_protocol, &talker_ops};
+    evert_listener *l = NULL;
+    evert_loop *loop;
+    pid_t child = -1;
+    int status;
+    (void)state;
+    check_rc(evert_loop_new(&loop), 0);
+    check_rc(evert_loop_call_soon(loop, NULL, fork_here, &child), 0);
+    int rc = evert_listen_protocol(&l, loop, "tcp://localhost:0", &factory);
+    check_rc(rc, child == 0 ? EVERT_ECLOSED : 0);
+    evert_listener_close(l);
+    evert_loop_free(loop);
+    if (child == 0)
+        _exit(0);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+}
+
 /* P9, F38 */
 static void test_a_loop_of_the_parent_is_closed_to_its_child(void **state)
 {
@@ -1574,6 +1621,7 @@ int main(void)
         everywhere(test_a_broken_listener_is_logged_and_left_alone),
         everywhere(test_many_are_served_at_once),
         in_blocking_mode(test_a_run_ends_with_all_its_connections_lost),
+        in_blocking_mode(test_listening_in_a_run_that_was_told_to_end_accepts_nobody),
         in_blocking_mode(test_a_loop_is_freed_and_each_connection_is_lost),
         everywhere(test_connecting_tells_the_protocol_and_then_the_deferred),
         everywhere(test_what_fails_is_told_once),
@@ -1590,6 +1638,7 @@ int main(void)
         in_blocking_mode(test_a_loop_is_freed_while_it_connects),
         in_blocking_mode(test_a_run_ends_while_it_connects),
         in_blocking_mode(test_a_run_ends_though_one_connects_again_and_again),
+        in_blocking_mode(test_a_child_made_while_a_name_is_looked_up_is_told),
         everywhere(test_a_loop_of_the_parent_is_closed_to_its_child),
         everywhere(test_connecting_without_memory_fails_and_leaks_nothing),
         everywhere(test_listening_without_memory_fails_and_leaks_nothing),

@@ -512,4 +512,26 @@ static inline char *make_pattern(size_t size)
     return memory;
 }
 
+/* ---- Chunks ---- */
+
+/* All that the loop has lying ready. Without memory there are then no more. */
+static inline struct evert__chunk *take_chunks(evert_loop *loop)
+{
+    struct evert__chunk *all = NULL, *chunk;
+    while ((chunk = evert__chunk_get(loop)) != NULL) {
+        chunk->next = all;
+        all = chunk;
+    }
+    return all;
+}
+
+static inline void give_chunks_back(evert_loop *loop, struct evert__chunk *all)
+{
+    struct evert__chunk *chunk;
+    while ((chunk = all) != NULL) {
+        all = chunk->next;
+        evert__chunk_put(loop, chunk);
+    }
+}
+
 #endif

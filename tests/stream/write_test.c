@@ -334,26 +334,6 @@ static void test_what_was_accepted_before_a_failure_is_sent(void **state)
     check_rc(drop_ends(e), EVERT_EFORMAT);
 }
 
-/* Takes the chunks that the loop keeps, so that none is left when there is no memory. */
-static struct evert__chunk *take_chunks(evert_loop *loop)
-{
-    struct evert__chunk *all = NULL, *chunk;
-    while ((chunk = evert__chunk_get(loop)) != NULL) {
-        chunk->next = all;
-        all = chunk;
-    }
-    return all;
-}
-
-static void put_chunks(evert_loop *loop, struct evert__chunk *all)
-{
-    while (all != NULL) {
-        struct evert__chunk *next = all->next;
-        evert__chunk_put(loop, all);
-        all = next;
-    }
-}
-
 /* S5, F45: not a byte of it was taken, nor is anything after it. */
 static void test_a_write_without_memory_fails_whole_and_breaks_the_write_side(void **state)
 {
@@ -369,7 +349,7 @@ static void test_a_write_without_memory_fails_whole_and_breaks_the_write_side(vo
         int rc = i == 0 ? evert_write(e.s, data, sizeof(data))
                         : evert_printf(e.s, "%.*s", (int)sizeof(much), much);
         check_rc(rc, -ENOMEM);
-        put_chunks(loop, chunks);
+        give_chunks_back(loop, chunks);
         give_memory_back();
         check_rc(evert_puts(e.s, "after"), -ENOMEM);
         check_rc(evert_flush(e.s), -ENOMEM);
