@@ -5,6 +5,7 @@
 
 #include <evert/coro/await.h>
 
+#include "../base/seed.h"
 #include "support.h"
 
 /* ---- Results ---- */
@@ -245,6 +246,65 @@ static void test_main_can_say_its_farewells_after_a_signal(void **state)
     (void)state;
     check_rc(evert_run(say_farewell, &by), 0);
     check_rc(by.first, 0);
+}
+
+struct interrupted {
+    evert_time work, farewell, moment; /* how long these take, and when the signal comes */
+    int farewells;
+};
+
+static void *interrupt_after(void *moment)
+{
+    evert_time span = *(const evert_time *)moment;
+    nanosleep(&(struct timespec){.tv_nsec = (long)span}, NULL);
+    kill(getpid(), SIGINT);
+    return NULL;
+}
+
+static int say_one_farewell(struct interrupted *i)
+{
+    evert_scope shield;
+    evert_shield_enter(&shield, IN_A_MINUTE);
+    int rc = evert_sleep(i->farewell);
+    i->farewells += rc == 0;
+    return evert_scope_leave(&shield, rc);
+}
+
+static int work_and_say_two_farewells(void *arg)
+{
+    struct interrupted *i = arg;
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, interrupt_after, &i->moment), 0);
+    evert_time end = evert_after(i->work);
+    while (evert_after(0) < end && evert_yield() == 0)
+        ;
+    check_rc(say_one_farewell(i), 0);
+    check_rc(say_one_farewell(i), 0);
+    int rc = evert_sleep_until(EVERT_NEVER); /* it may still be to come */
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    return rc;
+}
+
+/* BR-046: before the first wait, while it works, and while it cleans up. */
+static void test_interrupted_at_any_moment_both_farewells_are_said(void **state)
+{
+    bool all = getenv("EVERT_LONG") != NULL;
+    uint64_t random = seed_new();
+    struct sigaction before, after;
+    (void)state;
+    sigaction(SIGINT, NULL, &before);
+    for (int n = 0; n < (all ? 500 : 50); n++) {
+        int told = 0;
+        evert_run_options options = {.ret_signal = &told};
+        struct interrupted i = {.work = 1 * MS, .farewell = (all ? 50 : 1) * MS};
+        evert_time most = i.work + 2 * i.farewell;
+        i.moment = (evert_time)random_below(&random, (uint32_t)most) * (n % 5 > 0);
+        check_rc(evert_run_with(&options, work_and_say_two_farewells, &i), -ECANCELED);
+        assert_int_equal(told, SIGINT);
+        assert_int_equal(i.farewells, 2);
+        sigaction(SIGINT, NULL, &after);
+        assert_true(after.sa_handler == before.sa_handler);
+    }
 }
 
 /* ---- Draining ---- */
@@ -692,6 +752,7 @@ int main(void)
         cmocka_unit_test(test_without_a_signal_none_is_told),
         cmocka_unit_test(test_a_signal_cancels_all_tasks_of_main),
         cmocka_unit_test(test_main_can_say_its_farewells_after_a_signal),
+        cmocka_unit_test(test_interrupted_at_any_moment_both_farewells_are_said),
         cmocka_unit_test(test_in_the_time_to_drain_main_ends_by_itself),
         cmocka_unit_test(test_when_the_time_to_drain_is_over_main_is_cancelled),
         cmocka_unit_test(test_it_waits_for_connections_that_are_being_closed),

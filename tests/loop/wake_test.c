@@ -296,7 +296,7 @@ static void free_object(void *arg)
 
 static void *post_objects(void *arg)
 {
-    int *left = arg, count = scaled(5000);
+    int *left = arg, count = scaled(50000);
     for (int i = 0; i < count; i++) {
         struct object *object = malloc(sizeof(*object));
         object->left = left;
@@ -309,7 +309,7 @@ static void *post_objects(void *arg)
 /* BR-051 */
 static void test_what_was_posted_may_be_freed_before_posting_returns(void **state)
 {
-    int left = scaled(5000);
+    int left = scaled(50000);
     (void)state;
     pthread_t thread = start(post_objects, &left);
     assert_int_equal(evert_loop_run(loop), 0);
