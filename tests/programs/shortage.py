@@ -21,7 +21,7 @@ CLIENTS = 50
 
 LOOK_SECONDS = 10 if os.environ.get("EVERT_LONG") else 1.5
 MOST_CPU = 0.05  # of that time
-MOST_SECONDS_TO_RESUME = 2  # a tenth is what it should take, where nobody else needs the machine
+MOST_SECONDS_TO_RESUME, TRIES = 0.1, 10
 MOST_LINES = 3
 
 ANSWER = b"Hello, Ann!\r\n"
@@ -96,14 +96,20 @@ def refuses_few(clients):
 
 
 def resumes_when_some_close(clients):
-    start = time.monotonic()
-    clients.close_served(3)
-    clients.look(support.LIMIT, enough=1)
-    seconds = time.monotonic() - start
-    print(f"# the next one was served after {seconds * 1000:.0f} ms; {clients.counts()}")
-    if not clients.served or seconds > MOST_SECONDS_TO_RESUME:
+    """At once; on a machine that does other things too, in one of some tries."""
+    took = []
+    while len(took) < TRIES and min(took, default=support.LIMIT) > MOST_SECONDS_TO_RESUME:
+        before = len(clients.served) - 1
+        start = time.monotonic()
+        clients.close_served(1)
+        clients.look(support.LIMIT, enough=1)
+        took.append(time.monotonic() - start)
+        if len(clients.served) <= before:
+            raise Failed(f"expected the next one to be served, got {clients.counts()}")
+    print(f"# the next one was served after {min(took) * 1000:.0f} ms; {clients.counts()}")
+    if min(took) > MOST_SECONDS_TO_RESUME:
         raise Failed(f"expected the next one to be served within {MOST_SECONDS_TO_RESUME} s, "
-                     f"got {clients.counts()} after {seconds:.3f} s")
+                     f"got {', '.join(f'{seconds:.3f}' for seconds in took)}")
 
 
 def serves_all_in_the_end(clients):
