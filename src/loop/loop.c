@@ -11,6 +11,8 @@
 
 #include <evert/base/error.h>
 
+#define BETWEEN_WORDS (10 * EVERT_SECOND)
+
 /*
  * This thread's loops: the one that runs now, and its own, for waiting outside of any. They are
  * read by a signal handler too, so they must be there without the dynamic linker's help.
@@ -82,9 +84,18 @@ int evert_loop_new(evert_loop **ret)
         evert__watch_start(loop, limit);
     atomic_init(&loop->holds, 1);
     loop->now = evert__clock();
+    loop->memory_told = INT64_MIN;
     evert__loops_add(loop);
     *ret = loop;
     return 0;
+}
+
+bool evert__loop_may_tell(const evert_loop *loop, evert_time *told)
+{
+    if (*told >= loop->now - BETWEEN_WORDS)
+        return false;
+    *told = loop->now;
+    return true;
 }
 
 static void let_go_of_closed(evert_loop *loop)

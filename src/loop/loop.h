@@ -63,6 +63,7 @@ struct evert_loop {
     struct evert__link watches;    /* of signals, by the public calls */
     struct evert__link transports; /* what to run when a run, or the loop, comes to its end: ... */
     struct evert__link farewells;  /* ... and the connections being closed: a run waits for them */
+    evert_time memory_told;        /* when want of memory was last logged */
     unsigned birth;                /* tells a loop of this process from one before a fork */
 
     /* For debuggers: see debugger.c. */
@@ -153,6 +154,9 @@ void evert__loops_remove(evert_loop *loop);
 /* Guards what the loops of all threads share. A fork waits for it, so a child finds it free. */
 void evert__process_lock(void);
 void evert__process_unlock(void);
+
+/* Whether to log again what may come up often and was logged at *told (INT64_MIN: never). */
+bool evert__loop_may_tell(const evert_loop *loop, evert_time *told);
 
 /* Puts something on the ready queue, unless it is there. */
 void evert__ready_push(evert_loop *loop, struct evert__ready *ready);

@@ -16,9 +16,8 @@
 #include "base/sys.h"
 #include "base/time.h"
 
-/* How long a shortage is waited out before the next try, and how often it is spoken of. */
+/* How long a shortage is waited out before the next try. */
 #define PAUSE (50 * EVERT_MILLISECOND)
-#define BETWEEN_WORDS (10 * EVERT_SECOND)
 
 /* So many connections in a row that are gone: that is no chance any more, and waited out, too. */
 enum { GONE = 100 };
@@ -147,10 +146,7 @@ static void refuse_one(struct evert_listener *l)
 
 bool evert__listener_may_tell(struct evert_listener *l)
 {
-    if (l->told >= l->loop->now - BETWEEN_WORDS)
-        return false;
-    l->told = l->loop->now;
-    return true;
+    return evert__loop_may_tell(l->loop, &l->told);
 }
 
 static void back_off(struct evert_listener *l, int error)

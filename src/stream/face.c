@@ -175,8 +175,11 @@ static int make_room(evert_stream *s)
 static ssize_t take(evert_stream *s)
 {
     int rc = make_room(s);
-    if (rc < 0)
+    if (rc < 0) {
+        if (evert__loop_may_tell(s->loop, &s->loop->memory_told))
+            evert__log(EVERT_LOG_WARNING, "no memory for what a peer sent: it is cut off");
         return rc;
+    }
     ssize_t count = evert__input_fill(s);
     if (count > 0)
         s->offer = true;

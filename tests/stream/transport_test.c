@@ -805,6 +805,38 @@ static void test_without_memory_for_a_large_buffer_small_ones_do(void **state)
     free(data);
 }
 
+/* F45: its protocol is told, and also who looks after the program; but that once for many. */
+static void test_input_without_memory_loses_the_connection(void **state)
+{
+    struct talker t[3];
+    int peers[3];
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        talker_init(&t[i]);
+        peers[i] = talk(&t[i], TCP);
+    }
+    evert_loop *loop = evert_transport_loop(transport_of(&t[0]));
+    loop->memory_told = INT64_MIN; /* as if nothing was ever said */
+    char *large = evert__large_get(loop);
+    start_logging();
+    take_memory_away();
+    struct evert__chunk *all = take_chunks(loop);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(send(peers[i], "Ann", 3, MSG_NOSIGNAL), 3);
+    for (int i = 0; i < 3; i++)
+        wait_until(t[i].lost == 1);
+    give_memory_back();
+    stop_logging();
+    give_chunks_back(loop, all);
+    evert__large_put(loop, large);
+    for (int i = 0; i < 3; i++) {
+        check_lost(&t[i], -ENOMEM);
+        close(peers[i]);
+    }
+    assert_int_equal(logged.count, 1);
+    assert_non_null(strstr(logged.text, "no memory for what a peer sent"));
+}
+
 /* The little that is left of much is not held in a large buffer, which others need. */
 static void test_what_is_left_is_held_in_little_memory(void **state)
 {
@@ -1327,6 +1359,7 @@ int main(void)
         everywhere(test_what_arrived_is_given_in_one_piece),
         everywhere(test_without_memory_for_a_large_buffer_small_ones_do),
         everywhere(test_what_is_left_is_held_in_little_memory),
+        everywhere(test_input_without_memory_loses_the_connection),
         everywhere(test_one_that_leaves_a_megabyte_is_lost),
         cmocka_unit_test(test_consuming_more_than_there_is_is_misuse),
         everywhere(test_of_a_slow_peer_there_is_one_pause_and_one_resume),
