@@ -236,6 +236,7 @@ BUSY = """\
 ## One busy connection
 
 The others ask at a fixed rate; one connection more sends names without an end and without waiting.
+A round is of short pieces, without and with it in turn; its figures are the medians of theirs.
 """
 
 SMALL = "## Small things\n"

@@ -96,7 +96,7 @@ class Pairs:
     load: str = "bench/load"
     unit: str = "request"
     judged: str = "ratio"  # or "ns": how much more time a request may take
-    rounds: int = 15
+    rounds: int = 31
     kind: str = field(default="pairs", init=False)
 
     def command(self):
@@ -195,12 +195,17 @@ class Pairs:
 
 @dataclass
 class Busy:
-    """What one busy connection does to the latency of the others, beside without it."""
+    """What one busy connection does to the latency of the others, beside without it.
+
+    A round is of short pieces, without and with it in turn, and its figures are their medians: the
+    99th percentile of one longer piece says only whether the machine was held up in it.
+    """
 
     name: str
     title: str
     options: dict
     rounds: int = 15
+    pieces: int = 7
     kind: str = field(default="busy", init=False)
     programs = GREETING
     load = "bench/load"
@@ -214,15 +219,19 @@ class Busy:
             options = self.options | {"seconds": context.seconds}
             if not rate:
                 return measuring.run_load(load, process.address, **options)
-            alone = measuring.run_load(load, process.address, **options, rate=rate)
-            beside = measuring.run_load(load, process.address, **options, rate=rate, busy=True)
-        return {"alone_us": alone["p99_us"], "busy_us": beside["p99_us"],
-                "held": alone["per_second"] / rate}
+            options |= {"seconds": context.seconds / 4, "rate": rate}
+            alone, beside = zip(*(
+                (measuring.run_load(load, process.address, **options),
+                 measuring.run_load(load, process.address, **options, busy=True))
+                for _ in range(self.pieces)))
+        return {"alone_us": statistics.median(piece["p99_us"] for piece in alone),
+                "busy_us": statistics.median(piece["p99_us"] for piece in beside),
+                "held": statistics.median(piece["per_second"] for piece in alone) / rate}
 
     def run(self, context):
         rate = Pairs.choose_rate(self, context)
-        print(f"{self.title}: {context.rounds} rounds of {context.seconds} s without and with, "
-              f"at {rate:,} a second\n", flush=True)
+        print(f"{self.title}: {context.rounds} rounds of {self.pieces} pieces of "
+              f"{context.seconds / 4} s without and with, at {rate:,} a second\n", flush=True)
         rounds = context.rounds_of(lambda server: self.measure(context, server, rate))
         results = {"rate": rate, "rounds": rounds, "servers": {}}
         for server in (RAW, *OURS):
