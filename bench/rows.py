@@ -114,7 +114,8 @@ class Pairs:
             "ns": 1e9 / full["per_second"],
             "full_cpu_ns": full["cpu_ns"] / full["requests"],
             "cpu_share": full["cpu_ns"] / full["seconds"] / 1e9,
-            "cpu_ns": paced["cpu_ns"] / paced["requests"],
+            # On a machine that is overloaded a server may not run at all for so short a time.
+            "cpu_ns": max(paced["cpu_ns"], 1) / max(paced["requests"], 1),
             "held": paced["per_second"] / rate if rate else 1,
             "full_p99_us": full.get("p99_us"),
             "p50_us": paced.get("p50_us"),
