@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/msan.h"
+#include "base/sys_make.h"
 #include "base/time.h"
 
 _Atomic(evert__sys_hook_fn *) evert__sys_hook;
@@ -22,30 +23,11 @@ void evert__sys_set_hook(evert__sys_hook_fn *hook)
     atomic_store_explicit(&evert__sys_hook, hook, memory_order_release);
 }
 
-static bool ask(enum evert__sys_call call, const void *site, size_t *size, int64_t *result)
+bool evert__sys_ask(enum evert__sys_call call, const void *site, size_t *size, int64_t *result)
 {
     evert__sys_hook_fn *hook = atomic_load_explicit(&evert__sys_hook, memory_order_acquire);
     return hook != NULL && hook(call, site, size, result);
 }
-
-/*
- * The body of a wrapper: ask the hook, else make the call; again after EINTR where `again` says so.
- * A macro, since the address of the wrapper's caller, which names the site, is only to be had in
- * the wrapper itself.
- */
-#define ASK(name, size, result) \
-    (evert__sys_hooked() && ask(EVERT__SYS_##name, __builtin_return_address(0), size, &(result)))
-#define MAKE(type, name, size, call, again)       \
-    int64_t result;                               \
-    do {                                          \
-        if (!ASK(name, size, result)) {           \
-            result = (call);                      \
-            if (__builtin_expect(result >= 0, 1)) \
-                break;                            \
-            result = -errno;                      \
-        }                                         \
-    } while ((again) && result == -EINTR);        \
-    return (type)result
 
 ssize_t evert__sys_recv(int fd, void *buffer, size_t size, int flags)
 {

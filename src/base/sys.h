@@ -50,6 +50,9 @@
     X(EPOLL_CTL)            \
     X(EPOLL_WAIT)           \
     X(POLL)                 \
+    X(URING_SETUP)          \
+    X(URING_REGISTER)       \
+    X(URING_ENTER)          \
     X(CLOCK)                \
     X(MAP)                  \
     X(UNMAP)                \

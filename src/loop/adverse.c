@@ -205,10 +205,15 @@ static void disarm(struct evert__source *source)
     inner->disarm(source);
 }
 
-static void detach(struct evert__fd *fd)
+static bool look(struct evert__source *source)
+{
+    return inner->look(source);
+}
+
+static bool detach(struct evert__fd *fd)
 {
     forget_late(fd, NULL);
-    inner->detach(fd);
+    return inner->detach(fd);
 }
 
 /* An op's time has come: it is begun, or cancelled for good, or told. */
@@ -287,5 +292,6 @@ const struct evert__backend evert__backend_adverse = {
     .take = take,
     .arm = arm,
     .disarm = disarm,
+    .look = look,
     .detach = detach,
 };

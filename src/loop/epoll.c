@@ -55,12 +55,13 @@ static int attach(struct evert__fd *fd)
     return rc;
 }
 
-static void detach(struct evert__fd *fd)
+static bool detach(struct evert__fd *fd)
 {
     struct state *state = fd->loop->backend_state;
     if (fd->slot != 0 && !evert__loop_forked(fd->loop))
         (void)evert__sys_epoll_ctl(state->epoll, EPOLL_CTL_DEL, fd->number, 0, NULL);
     fd->slot = 0;
+    return false;
 }
 
 static void wait(evert_loop *loop, evert_time timeout)
@@ -101,5 +102,6 @@ const struct evert__backend evert__backend_epoll = {
     .take = evert__readiness_take,
     .arm = arm,
     .disarm = evert__readiness_disarm,
+    .look = evert__readiness_look,
     .detach = detach,
 };

@@ -46,7 +46,7 @@ int evert_loop_new(evert_loop **ret)
 {
     const struct evert__backend *backend = evert__backend_choose();
     if (backend == NULL) {
-        evert__log(EVERT_LOG_ERROR, "EVERT_BACKEND is none of epoll, poll, adverse");
+        evert__log(EVERT_LOG_ERROR, "EVERT_BACKEND is none of epoll, poll, uring, adverse");
         return -EINVAL;
     }
     evert_time limit;

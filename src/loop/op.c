@@ -15,6 +15,9 @@ const struct evert__backend *evert__backend_choose(void)
     static const struct evert__backend *const all[] = {
         &evert__backend_epoll,
         &evert__backend_poll,
+#ifdef EVERT_URING
+        &evert__backend_uring,
+#endif
         &evert__backend_adverse,
     };
     const char *name = secure_getenv("EVERT_BACKEND");
@@ -32,17 +35,24 @@ void evert__fd_init(struct evert__fd *fd, evert_loop *loop, int number)
     *fd = (struct evert__fd){.number = number, .readable = true, .writable = true, .loop = loop};
 }
 
+void evert__fd_closed(struct evert__fd *fd)
+{
+    if (fd->closed != NULL)
+        evert__list_append(&fd->loop->closed, &fd->link);
+}
+
 void evert__fd_close(struct evert__fd *fd, void (*closed)(struct evert__fd *fd))
 {
     evert_loop *loop = fd->loop;
     if (fd->source != NULL)
         evert__source_disarm(fd->source);
-    loop->backend->detach(fd);
-    evert__sys_close(fd->number);
-    fd->number = -1;
     fd->closed = closed;
-    if (closed != NULL)
-        evert__list_append(&loop->closed, &fd->link);
+    bool later = loop->backend->detach(fd);
+    if (!later)
+        evert__sys_close(fd->number);
+    fd->number = -1;
+    if (!later)
+        evert__fd_closed(fd);
 }
 
 void evert__fd_end_by_reset(const struct evert__fd *fd)
@@ -78,11 +88,7 @@ ssize_t evert__source_take(struct evert__source *source, void *buffer, size_t si
 
 bool evert__source_look(struct evert__source *source)
 {
-    char byte;
-    if (evert__sys_recv(source->fd->number, &byte, 1, MSG_PEEK) == -EAGAIN)
-        return false;
-    source->fd->readable = true;
-    return true;
+    return source->fd->loop->backend->look(source);
 }
 
 bool evert__source_arm(struct evert__source *source)

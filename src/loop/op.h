@@ -103,10 +103,12 @@ struct evert__backend {
     ssize_t (*take)(struct evert__source *source, void *buffer, size_t size);
     bool (*arm)(struct evert__source *source);
     void (*disarm)(struct evert__source *source);
-    void (*detach)(struct evert__fd *fd); /* forgets the descriptor, which is about to be closed */
+    bool (*look)(struct evert__source *source);
+    /* Forgets the descriptor, which is about to be closed. True: it closes it itself, later. */
+    bool (*detach)(struct evert__fd *fd);
 };
 
-extern const struct evert__backend evert__backend_epoll, evert__backend_poll,
+extern const struct evert__backend evert__backend_epoll, evert__backend_poll, evert__backend_uring,
     evert__backend_adverse;
 
 /* The back end that EVERT_BACKEND names, or the best; NULL for a name that is none. */
@@ -123,6 +125,9 @@ void evert__fd_close(struct evert__fd *fd, void (*closed)(struct evert__fd *fd))
 
 /* Has the close of a socket end its connection by a reset, what is unsent dropped. */
 void evert__fd_end_by_reset(const struct evert__fd *fd);
+
+/* For a back end that closes later: nothing refers to `fd` any more. */
+void evert__fd_closed(struct evert__fd *fd);
 
 /* Starts an op. True: it is complete, the result is there. False: `done` will tell. */
 bool evert__op_start(struct evert__op *op);

@@ -64,16 +64,17 @@ static int attach(struct evert__fd *fd)
     return 0;
 }
 
-static void detach(struct evert__fd *fd)
+static bool detach(struct evert__fd *fd)
 {
     struct state *state = fd->loop->backend_state;
     if (fd->slot == 0)
-        return;
+        return false;
     struct evert__fd *last = state->fds[--state->count];
     state->asked[fd->slot - 1] = state->asked[state->count];
     state->fds[fd->slot - 1] = last;
     last->slot = fd->slot;
     fd->slot = 0;
+    return false;
 }
 
 /* Asks for what is waited for. Slots of those that want nothing hold a number that poll skips. */
@@ -136,5 +137,6 @@ const struct evert__backend evert__backend_poll = {
     .take = evert__readiness_take,
     .arm = arm,
     .disarm = evert__readiness_disarm,
+    .look = evert__readiness_look,
     .detach = detach,
 };

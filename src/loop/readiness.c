@@ -18,7 +18,7 @@
 #include "base/sys.h"
 #include "loop/loop.h"
 
-static void tell_op(struct evert__op *op)
+void evert__tell_op(struct evert__op *op)
 {
     if (op->fd->loop->adverse != NULL)
         evert__adverse_hold_op(op);
@@ -26,7 +26,7 @@ static void tell_op(struct evert__op *op)
         op->done(op);
 }
 
-static void tell_source(struct evert__source *source)
+void evert__tell_source(struct evert__source *source)
 {
     if (source->fd->loop->adverse != NULL)
         evert__adverse_hold_source(source);
@@ -45,7 +45,7 @@ static ssize_t try_send(struct evert__op *op)
 }
 
 /* What became of a connect that was in progress, now that the socket has an event. */
-static ssize_t connect_result(struct evert__fd *fd)
+ssize_t evert__connect_result(const struct evert__fd *fd)
 {
     int error = 0;
     socklen_t size = sizeof(error);
@@ -130,19 +130,28 @@ void evert__readiness_disarm(struct evert__source *source)
         source->fd->source = NULL;
 }
 
+bool evert__readiness_look(struct evert__source *source)
+{
+    char byte;
+    if (evert__sys_recv(source->fd->number, &byte, 1, MSG_PEEK) == -EAGAIN)
+        return false;
+    source->fd->readable = true;
+    return true;
+}
+
 static void writable(struct evert__fd *fd)
 {
     struct evert__op *op = fd->op;
     fd->writable = true;
     if (op == NULL)
         return;
-    op->result = op->kind == EVERT__OP_CONNECT ? connect_result(fd) : try_send(op);
+    op->result = op->kind == EVERT__OP_CONNECT ? evert__connect_result(fd) : try_send(op);
     if (op->result == -EAGAIN) {
         fd->writable = false;
         return;
     }
     fd->op = NULL;
-    tell_op(op);
+    evert__tell_op(op);
 }
 
 void evert__readiness_event(struct evert__fd *fd, unsigned events)
@@ -159,6 +168,6 @@ void evert__readiness_event(struct evert__fd *fd, unsigned events)
     struct evert__source *source = fd->source;
     if (source != NULL) {
         fd->source = NULL;
-        tell_source(source);
+        evert__tell_source(source);
     }
 }

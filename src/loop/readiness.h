@@ -20,6 +20,14 @@ bool evert__readiness_arm(struct evert__source *source, int (*attach)(struct eve
 bool evert__readiness_cancel(struct evert__op *op);
 ssize_t evert__readiness_take(struct evert__source *source, void *buffer, size_t size);
 void evert__readiness_disarm(struct evert__source *source);
+bool evert__readiness_look(struct evert__source *source);
+
+/* What became of a connect that was in progress, once the socket is writable. */
+ssize_t evert__connect_result(const struct evert__fd *fd);
+
+/* Tell of an op that is complete, and a source that has something; adverse may hold them back. */
+void evert__tell_op(struct evert__op *op);
+void evert__tell_source(struct evert__source *source);
 
 /* The adverse back end's ear: what would be told is handed to it while it wraps another. */
 void evert__adverse_hold_op(struct evert__op *op);

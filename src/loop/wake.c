@@ -89,7 +89,7 @@ int evert__wake_init(evert_loop *loop)
 void evert__wake_stop(evert_loop *loop)
 {
     evert__source_disarm(&loop->wake);
-    loop->backend->detach(&loop->wake_fd);
+    (void)loop->backend->detach(&loop->wake_fd);
 }
 
 void evert__wake_fini(evert_loop *loop)

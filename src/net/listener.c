@@ -226,7 +226,7 @@ static void closed(struct evert__fd *fd)
 
 static void shut(struct evert__fd *fd)
 {
-    (void)fd; /* the listener is still its owner's */
+    EVERT__CONTAINER(fd, struct evert_listener, fd)->let_go = true; /* it is still its owner's */
 }
 
 void evert__listener_shut(struct evert_listener *l)
@@ -245,8 +245,8 @@ void evert__listener_shut(struct evert_listener *l)
 void evert__listener_close(struct evert_listener *l)
 {
     evert__listener_shut(l);
-    if (evert__link_used(&l->fd.link))
-        l->fd.closed = closed;
-    else
+    if (l->let_go)
         closed(&l->fd);
+    else
+        l->fd.closed = closed;
 }

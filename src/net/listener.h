@@ -16,6 +16,7 @@ struct evert_listener {
     struct evert__fd fd;
     struct evert__source source;
     void (*ready)(struct evert_listener *listener); /* there may be a connection to take */
+    bool let_go;     /* its descriptor is closed, and nothing refers to it */
     bool paused;     /* short of descriptors or memory: trying again by timer */
     evert_time told; /* when a shortage was last logged */
     int reserve;     /* a descriptor to give up in a shortage, or -1 */

@@ -379,7 +379,9 @@ static bool interrupt_waits(enum evert__sys_call call, const void *site, size_t 
 {
     (void)site;
     (void)size;
-    if ((call != EVERT__SYS_EPOLL_WAIT && call != EVERT__SYS_POLL) || waits_to_interrupt == 0)
+    if ((call != EVERT__SYS_EPOLL_WAIT && call != EVERT__SYS_POLL &&
+         call != EVERT__SYS_URING_ENTER) ||
+        waits_to_interrupt == 0)
         return false;
     waits_to_interrupt--;
     *result = -EINTR;

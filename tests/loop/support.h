@@ -67,6 +67,11 @@ static inline void turns(int count)
 }
 
 /* Runs turns until *what is at least `least`. */
+static inline bool on_uring(void)
+{
+    return strcmp(loop->backend->name, "uring") == 0;
+}
+
 static inline void run_until(const int *what, int least)
 {
     evert_time limit = evert_after(PATIENCE);
@@ -286,6 +291,9 @@ static inline void receiver_close(struct receiver *r)
 {
     evert__source_disarm(&r->source);
     evert__fd_close(&r->fd, receiver_closed);
+    if (!loop->running &&
+        !evert__loop_forked(loop)) /* else it stays until the test has seen that */
+        run_until(&r->closed, 1);
 }
 
 /* Waits until so many bytes are there. */

@@ -34,7 +34,7 @@ static bool note_waiting(enum evert__sys_call call, const void *site, size_t *si
     (void)site;
     (void)size;
     (void)result;
-    if (call == EVERT__SYS_EPOLL_WAIT || call == EVERT__SYS_POLL)
+    if (call == EVERT__SYS_EPOLL_WAIT || call == EVERT__SYS_POLL || call == EVERT__SYS_URING_ENTER)
         atomic_fetch_add(&waiting, 1);
     return false;
 }

@@ -227,7 +227,7 @@ static void test_each_failure_of_connect_has_its_code(void **state)
         check_rc(attempt_all(&a, p.four), -errors[i]);
         assert_int_equal(plan.asked, 1);
         check_words(a.connector.words, evert_strerror(-errors[i]));
-        assert_int_equal(open_descriptors(), before);
+        check_descriptors(before);
 
         answer(EVERT__SYS_CONNECT, -errors[i], 1); /* the next address may be better */
         check_rc(attempt_all(&a, p.both), 0);
@@ -285,7 +285,7 @@ static void test_a_socket_that_meets_itself_is_refused(void **state)
         check_rc(attempt_all(&a, addresses[i]), -ECONNREFUSED);
         check_words(a.connector.words, "Connection refused");
         assert_int_equal(prepared, -1);
-        assert_int_equal(open_descriptors(), before);
+        check_descriptors(before);
         prepare_at(&p, i == 1 ? AF_INET6 : AF_INET);
         assert_int_equal(listen(prepared, 1), 0);
         close(prepared);
@@ -381,7 +381,7 @@ static void test_any_allocation_may_fail(void **state)
             evert_loop_free(loop); /* so that all is needed again */
             evert_set_allocator(NULL);
             check_rc(evert_loop_new(&loop), 0);
-            assert_int_equal(open_descriptors(), before);
+            check_descriptors(before);
         }
         check_rc(rc, 0);
     }
@@ -432,7 +432,7 @@ static void test_waiting_for_room_can_be_cancelled(void **state)
         while (plan.asked < tries)
             turn(PATIENCE);
         check_rc(attempt_cancel(&a), -ECANCELED);
-        assert_int_equal(open_descriptors(), before);
+        check_descriptors(before);
     }
     while (count > 0)
         close(clients[--count]);
@@ -464,7 +464,7 @@ static void test_an_attempt_that_hangs_is_cancelled_once(void **state)
             check_rc(a.connector.result, -ECANCELED);
         }
         assert_int_equal(a.fd.number, -1);
-        assert_int_equal(open_descriptors(), before);
+        check_descriptors(before);
         turns(10);
         assert_int_equal(a.done, 1);
     }
@@ -489,7 +489,7 @@ static void test_cancelled_at_any_step_nothing_is_left(void **state)
         assert_true(rc == -ECANCELED || rc == (address == p.six ? -ECONNREFUSED : 0));
         attempt_close(&a);
         turns(1);
-        assert_int_equal(open_descriptors(), before);
+        check_descriptors(before);
         for (int fd; (fd = accept4(p.in, NULL, NULL, SOCK_CLOEXEC)) >= 0;)
             close(fd);
     }
@@ -519,7 +519,7 @@ static void test_after_a_cancel_the_same_number_works(void **state)
         check_joined(&next, p.in);
         attempt_close(&next);
         turns(1);
-        assert_int_equal(open_descriptors(), before);
+        check_descriptors(before);
     }
     port_close(&p);
     silence_close(&s);

@@ -114,7 +114,7 @@ static void test_it_has_its_real_port_and_hands_out_connections(void **state)
         close(got);
         close(client);
         close_it(l);
-        assert_int_equal(open_descriptors(), before);
+        check_descriptors(before);
     }
 }
 
@@ -125,7 +125,7 @@ static void test_an_address_in_use_is_told(void **state)
     int before = open_descriptors();
     (void)state;
     check_rc(try_open(l->address, &other), -EADDRINUSE);
-    assert_int_equal(open_descriptors(), before);
+    check_descriptors(before);
     close_it(l);
 }
 
@@ -163,7 +163,7 @@ static void test_each_failure_to_open_leaves_nothing(void **state)
         answer(rows[i].call, rows[i].error, 1);
         check_rc(try_open(unix_name, &l), rows[i].error);
         assert_int_equal(access(path, F_OK), -1);
-        assert_int_equal(open_descriptors(), before);
+        check_descriptors(before);
     }
     remove_folder();
 }
@@ -290,7 +290,7 @@ static void test_out_of_descriptors_it_turns_one_away(void **state)
         check_words(logged.text, evert_strerror(-errors[i]));
         close(got);
         close(second);
-        assert_int_equal(open_descriptors(), before);
+        check_descriptors(before);
         close_it(l);
     }
 }
@@ -485,7 +485,7 @@ static void test_a_live_socket_is_left_alone(void **state)
     for (size_t i = 0; i < COUNT_OF(clients); i++) {
         int before = open_descriptors();
         check_rc(try_open(unix_name, &l), -EADDRINUSE);
-        assert_int_equal(open_descriptors(), before);
+        check_descriptors(before);
         assert_true(i > 0 || accept4(listener, NULL, NULL, SOCK_CLOEXEC) < 0); /* saw nothing */
         clients[i] = unix_client(); /* until it is full */
     }

@@ -177,6 +177,14 @@ static inline int attempt_all(struct attempt *a, const char *address)
     return attempt_end(a);
 }
 
+/* As many are open as before; those that were closed may be so some turns later. */
+static inline void check_descriptors(int before)
+{
+    for (int i = 0; i < 100 && open_descriptors() != before; i++)
+        turn(0);
+    assert_int_equal(open_descriptors(), before);
+}
+
 static inline void attempt_close(struct attempt *a)
 {
     if (a->fd.number >= 0)

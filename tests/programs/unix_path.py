@@ -82,11 +82,18 @@ def leaves_a_busy_socket_alone(command, folder):
         expect("files", ["s"], os.listdir(folder))
 
 
+def is_refused(path):
+    with socket.socket(socket.AF_UNIX) as sock:
+        return sock.connect_ex(path) == errno.ECONNREFUSED
+
+
 def replaces_a_stale_socket(command, folder):
     address = f"unix://{folder}/s"
     with Server(command, address) as killed:
         killed.process.kill()
         expect("status of the killed one", -signal.SIGKILL, killed.wait())
+    # What a ring holds open the kernel lets go of some moments after the process.
+    support.wait_until("nobody listening", lambda: is_refused(f"{folder}/s"))
     expect("files left by the killed one", ["s"], os.listdir(folder))
     with Server(command, address) as server:
         greets(server)

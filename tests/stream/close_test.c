@@ -450,7 +450,8 @@ static void test_a_new_stream_with_the_number_of_a_closed_one_hears_nothing_of_i
         assert_true(p.rc == EVERT_ECLOSED || (p.rc == 1 && p.byte == 'b'));
 
         struct ends c = make_ends(UNIX);
-        assert_true(c.s->fd.number <= p.closed_number || c.peer <= p.closed_number);
+        if (!is_late())
+            assert_true(c.s->fd.number <= p.closed_number || c.peer <= p.closed_number);
         evert_scope_enter(&scope, evert_after(2 * MS));
         check_count(evert_read_into(c.s, &byte, 1), -ECANCELED);
         check_rc(evert_scope_leave(&scope, -ECANCELED), -ETIMEDOUT);

@@ -436,13 +436,13 @@ struct accepting {
     evert_listener *listener;
     evert_scope *scope;
     int rc;
+    evert_stream *accepted;
 };
 
 static int accept_one(void *arg)
 {
     struct accepting *a = (struct accepting *)arg;
-    evert_stream *s;
-    a->rc = evert_accept(a->listener, &s);
+    a->rc = evert_accept(a->listener, &a->accepted);
     return 0;
 }
 
@@ -469,7 +469,10 @@ static void test_a_cancel_that_comes_behind_the_wake_ends_accepting(void **state
     int client = plain_connect(evert_listener_address(accepting.listener));
     check_rc(evert_spawn(&scope, cancel_between_wake_and_run, &accepting), 0);
     check_rc(evert_scope_leave(&scope, 0), 0);
-    check_rc(accepting.rc, -ECANCELED);
+    if (accepting.rc == 0) /* a ring has taken it out of the listener already */
+        evert_abort(accepting.accepted);
+    else
+        check_rc(accepting.rc, -ECANCELED);
     answer_no_more();
     evert_listener_close(accepting.listener);
     close(client);

@@ -213,7 +213,8 @@ static void test_a_send_that_finds_no_room_after_an_event_waits_on(void **state)
         do
             lose_the_room((enum kind)kind);
         while (filling.size == 0 && ++rounds < 20);
-        assert_true(filling.size > 0);
+        if (!on_uring()) /* where the kernel itself sends, as soon as there is room */
+            assert_true(filling.size > 0);
     }
 }
 

@@ -463,10 +463,16 @@ static inline int stand_by(void *arg)
     return 0;
 }
 
-static inline bool is_adverse(void)
+static inline bool on_uring(void)
+{
+    return strcmp(self()->loop->backend->name, "uring") == 0;
+}
+
+/* Whether what is asked for may be done some turns later, as by a ring, or by chance. */
+static inline bool is_late(void)
 {
     const char *name = getenv("EVERT_BACKEND");
-    return name != NULL && strcmp(name, "adverse") == 0;
+    return name != NULL && (strcmp(name, "adverse") == 0 || strcmp(name, "uring") == 0);
 }
 
 /* A folder for sockets, gone with remove_folder(). */

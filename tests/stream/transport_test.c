@@ -373,7 +373,7 @@ static void test_writes_of_a_turn_are_gathered_in_one_send(void **state)
     peer_say(peer, "go");
     check_count(peer_receive(peer, got, sizeof(got)), sizeof(got));
     assert_memory_equal(got, "000,001,002,", 12);
-    if (!is_adverse() && t.size == 2)
+    if (!is_late() && t.size == 2)
         assert_int_equal(plan.asked, 1);
     answer_no_more();
     end_talk(&t, peer);
@@ -400,7 +400,7 @@ static void test_much_is_sent_at_once(void **state)
     answer(EVERT__SYS_SEND, 0, 0);
     peer_say(peer, "go");
     check_count(peer_receive(peer, got, sizeof(got)), sizeof(got));
-    if (!is_adverse()) {
+    if (!is_late()) {
         assert_int_equal(t.count, 1);
         assert_int_equal(plan.asked, 1);
     }
@@ -773,7 +773,7 @@ static void test_what_arrived_is_given_in_one_piece(void **state)
         assert_int_equal(send(peer, data, (size_t)sizes[i], MSG_NOSIGNAL), sizes[i]);
         wait_until(t.size == (size_t)sizes[i]);
         wait_until(inside(&t)->in.data == NULL);
-        if (!is_adverse())
+        if (!is_late())
             assert_int_equal(t.count, 1);
         end_talk(&t, peer);
     }
@@ -1156,7 +1156,7 @@ static void test_a_reset_that_a_write_was_told_is_no_end(void **state)
         evert_transport_puts(transport_of(&t), "x");
         wait_until(t.lost);
         assert_true(t.reason == -ECONNRESET || t.reason == -EPIPE);
-        if (!is_adverse()) /* where the write may not know yet what it was told */
+        if (!is_late()) /* where the write may not know yet what it was told */
             assert_null(strchr(t.told, 'E'));
         talker_fini(&t);
     }

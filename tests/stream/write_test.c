@@ -25,7 +25,7 @@ static void test_small_writes_are_sent_together_when_the_task_waits(void **state
         if (!self()->root)
             assert_int_equal(plan.asked, 0);
         turns(1);
-        if (!self()->root && !is_adverse())
+        if (!self()->root && !is_late())
             assert_int_equal(plan.asked, 1);
         answer_no_more();
         for (int i = 0; i < 10; i++)
@@ -76,7 +76,7 @@ static void test_what_a_task_wrote_is_sent_when_it_has_ended(void **state)
     check_rc(evert_spawn(&scope, write_and_end, e.s), 0);
     check_rc(evert_scope_leave(&scope, 0), 0);
     peer_hears(e.peer, "last words");
-    if (!is_adverse())
+    if (!is_late())
         assert_int_equal(plan.asked, 1);
     drop_ends(e);
 }

@@ -31,7 +31,7 @@ def install(root):
     found = list(root.rglob("evert.pc"))
     if len(found) != 1:
         raise RuntimeError(f"one evert.pc was to be installed, not {len(found)}")
-    return {"PKG_CONFIG_LIBDIR": str(found[0].parent), "PKG_CONFIG_SYSROOT_DIR": str(root)}
+    return {"PKG_CONFIG_PATH": str(found[0].parent), "PKG_CONFIG_SYSROOT_DIR": str(root)}
 
 
 def programs():

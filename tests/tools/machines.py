@@ -125,7 +125,8 @@ def build(machine, folder):
         subprocess.run(
             ["meson", "setup", folder, ROOT,
              "--cross-file", os.path.join(ROOT, "tests/machines", machine.name + ".ini"),
-             "-Dwerror=true", "-Doptimization=2", "-Ddebug=true", "-Dbench=false", *options],
+             "-Dwerror=true", "-Doptimization=2", "-Ddebug=true", "-Dbench=false",
+             "-During=disabled", *options],
             stdin=subprocess.DEVNULL, check=True)
     subprocess.run(["ninja", "-C", folder], stdin=subprocess.DEVNULL, check=True)
 

@@ -6,8 +6,9 @@
 
 A folder built with the thread sanitizer runs only the tests in suite `threads`; one with the memory
 sanitizer only one back end; one with the ucontext switch beside others only the suites `coro` and
-`stream`; the rules on the sources (suite `tidy`) run once, in the first folder; the suite `long`
-only with --long. PATTERN is a shell pattern for the names of tests, such as 'coro/*' or '*@epoll'.
+`stream`, and not on io_uring; the rules on the sources (suite `tidy`) run once, in the first
+folder; the suite `long` only with --long. PATTERN is a shell pattern for the names of tests, such
+as 'coro/*' or '*@epoll'.
 
 A test is a program. It fails when one of its cases fails, when it ends badly, when it ran no case,
 when it takes too long, and when it leaves a process behind. Cases are read from what it prints:
@@ -111,7 +112,7 @@ class Build:
             elif self.one_back_end:
                 wanted = test.back_end in ("-", "epoll")
             elif self.switch_only and not only_one:
-                wanted = bool(test.suites & {"coro", "stream"})
+                wanted = bool(test.suites & {"coro", "stream"}) and test.back_end != "uring"
             else:
                 wanted = True
             if wanted:

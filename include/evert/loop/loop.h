@@ -38,9 +38,9 @@ typedef struct evert_handle {
 } evert_handle;
 
 /*
- * Makes a loop; yours to free. The environment variable EVERT_BACKEND (epoll, poll, adverse)
- * chooses how it talks to the kernel. Fails with -ENOMEM, -EMFILE, -ENFILE, or -EINVAL for a back
- * end that is not known. Does not wait.
+ * Makes a loop; yours to free. The environment variable EVERT_BACKEND (epoll, poll, uring,
+ * adverse) chooses how it talks to the kernel. Fails with -ENOMEM, -EMFILE, -ENFILE, with -EINVAL
+ * for a back end that is not known, and with what io_uring_setup(2) says. Does not wait.
  *
  * A loop may be watched for what holds it up: a callback, or a task that runs without waiting, for
  * longer than the environment variable EVERT_WATCH has milliseconds (100 in builds with checks, 0

@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The back end on io_uring(7). Everything that a turn asks for is queued, and goes to the kernel
+ * with the wait, in one system call. The ring belongs to the thread that runs the loop first
+ * (IORING_SETUP_SINGLE_ISSUER), and completions are made only while that waits (DEFER_TASKRUN): so
+ * between two waits nothing changes, and a plain recv(2) keeps the order. There is never a thread
+ * of the kernel that submits (SQPOLL): it would go on with the rights of the one that made it
+ * (CVE-2024-22017).
+ */
+#include <errno.h>
+
+#include "base/alloc.h"
+#include "base/log.h"
+#include "base/sys.h"
+#include "base/sys_uring.h"
+#include "loop/readiness.h"
+#include "loop/uring.h"
+
+enum { ENTRIES = 256, COMPLETIONS = 4096 };
+
+static int init(evert_loop *loop)
+{
+    struct io_uring_params params = {.flags = IORING_SETUP_SINGLE_ISSUER |
+                                              IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_R_DISABLED |
+                                              IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_SUBMIT_ALL |
+                                              IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP,
+                                     .cq_entries = COMPLETIONS};
+    struct evert__uring *u = evert__alloc_zero(sizeof(*u));
+    if (u == NULL)
+        return -ENOMEM;
+    u->messages = evert__alloc(ENTRIES * sizeof(*u->messages));
+    int rc = u->messages != NULL ? 0 : -ENOMEM;
+    if (rc == 0)
+        rc = evert__sys_uring_setup(&u->ring, ENTRIES, &params);
+    if (rc == 0) {
+        rc = evert__uring_buffers_init(&u->buffers, &u->ring);
+        if (rc < 0)
+            evert__sys_uring_exit(&u->ring);
+    }
+    if (rc < 0) {
+        evert__free(u->messages);
+        evert__free(u);
+        return rc;
+    }
+    evert__list_init(&u->ops);
+    evert__uring_slots_init(u);
+    loop->backend_state = u;
+    return 0;
+}
+
+static void fini(evert_loop *loop)
+{
+    struct evert__uring *u = evert__uring_of(loop);
+    evert__sys_uring_exit(&u->ring);
+    evert__uring_slots_fini(u);
+    evert__uring_buffers_fini(&u->buffers);
+    evert__free(u->messages);
+    evert__free(u);
+}
+
+/* ---- Submitting ---- */
+
+/* The ring starts disabled, so that it is bound to the thread that runs the loop. */
+static int enable(struct evert__uring *u)
+{
+    if (u->enabled)
+        return 0;
+    int rc = evert__sys_uring_enable(&u->ring);
+    u->enabled = rc == 0;
+    return rc;
+}
+
+struct io_uring_sqe *evert__uring_sqe(struct evert__uring *u)
+{
+    struct io_uring_sqe *sqe;
+    while ((sqe = io_uring_get_sqe(&u->ring)) == NULL) {
+        if (enable(u) == 0 && evert__sys_uring_enter(&u->ring, 0, 0) == -EEXIST)
+            u->ring.sq.sqe_tail = u->ring.sq.sqe_head; /* see abandon() */
+    }
+    return sqe;
+}
+
+void evert__uring_cancel(struct evert__uring *u, uint64_t data)
+{
+    struct io_uring_sqe *sqe = evert__uring_sqe(u);
+    io_uring_prep_cancel64(sqe, data, 0);
+    sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+    io_uring_sqe_set_data64(sqe, EVERT__URING_NOBODY);
+}
+
+/* ---- Ops ---- */
+
+static void prepare_send(struct evert__uring *u, struct io_uring_sqe *sqe, struct evert__op *op)
+{
+    const struct iovec *first = op->send.pieces;
+    if (op->send.count == 1 || op->most < first->iov_len) {
+        size_t size = op->most < first->iov_len ? op->most : first->iov_len;
+        io_uring_prep_send(sqe, op->fd->number, first->iov_base, size, MSG_NOSIGNAL);
+        return;
+    }
+    /* The kernel reads the message when it is submitted, and the pieces are the op's. */
+    struct msghdr *message = &u->messages[sqe - u->ring.sq.sqes];
+    *message = (struct msghdr){.msg_iov = (struct iovec *)(uintptr_t)first,
+                               .msg_iovlen = op->most == SIZE_MAX ? (size_t)op->send.count : 1};
+    io_uring_prep_sendmsg(sqe, op->fd->number, message, MSG_NOSIGNAL);
+}
+
+static void submit(struct evert__op *op)
+{
+    struct evert__uring *u = evert__uring_of(op->fd->loop);
+    struct io_uring_sqe *sqe = evert__uring_sqe(u);
+    if (op->kind == EVERT__OP_CONNECT)
+        io_uring_prep_poll_add(sqe, op->fd->number, POLLOUT);
+    else
+        prepare_send(u, sqe, op);
+    io_uring_sqe_set_data(sqe, op);
+    evert__list_append(&u->ops, &op->held.link);
+}
+
+/*
+ * A connect is begun by the call itself and then waited for: the ring's own gave success (on Linux
+ * 6.18) where a router had said that the host is unreachable.
+ */
+static bool start_connect(struct evert__op *op)
+{
+    op->result = evert__sys_connect(op->fd->number, op->connect.address, op->connect.size);
+    if (op->result != -EINPROGRESS)
+        return true;
+    op->result = 0;
+    submit(op);
+    return false;
+}
+
+static bool start_send(struct evert__op *op)
+{
+    size_t whole = op->send.pieces[0].iov_len, size = whole;
+    if (evert__sys_uring_answered(EVERT__SYS_SEND, &size, &op->result) && op->result != -EAGAIN)
+        return true;
+    if (size < whole)
+        op->most = size;
+    op->result = 0;
+    submit(op);
+    return false;
+}
+
+static bool start(struct evert__op *op)
+{
+    return op->kind == EVERT__OP_CONNECT ? start_connect(op) : start_send(op);
+}
+
+static bool cancel(struct evert__op *op)
+{
+    op->result = -ECANCELED; /* so that it is not begun again after EINTR */
+    evert__uring_cancel(evert__uring_of(op->fd->loop), (uint64_t)(uintptr_t)op);
+    return false;
+}
+
+static void op_completed(struct evert__op *op, int result)
+{
+    bool cancelled = op->result != 0, connects = op->kind == EVERT__OP_CONNECT;
+    evert__link_remove(&op->held.link);
+    /* A send that found no room again, after it was told of some, waits for more. */
+    bool again = result == -EINTR || (result == -EAGAIN && !connects);
+    if (again && !cancelled) {
+        submit(op);
+        return;
+    }
+    if (again)
+        result = -ECANCELED;
+    op->result = connects && result > 0 ? evert__connect_result(op->fd) : result;
+    evert__tell_op(op);
+}
+
+/* ---- Waiting ---- */
+
+static void completed(evert_loop *loop, uint64_t data, int result, uint32_t flags)
+{
+    switch (data & EVERT__URING_TAGS) {
+    case EVERT__URING_OP:
+        op_completed((struct evert__op *)(uintptr_t)data, result);
+        break;
+    case EVERT__URING_SOURCE:
+        evert__uring_source_completed(loop, (uint32_t)(data >> 3), result, flags);
+        break;
+    default:
+        break;
+    }
+}
+
+/* Whether a wait of no length would find something. */
+static bool has_work(struct evert__uring *u)
+{
+    const unsigned told = IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW;
+    return io_uring_sq_ready(&u->ring) > 0 || io_uring_cq_ready(&u->ring) > 0 ||
+           (__atomic_load_n(u->ring.sq.kflags, __ATOMIC_RELAXED) & told) != 0;
+}
+
+/*
+ * The ring is of the thread that ran the loop, which is freed by another: the kernel takes nothing
+ * from this one, and what was on its way ended with the other. So all of it is over.
+ */
+static void abandon(evert_loop *loop)
+{
+    struct evert__uring *u = evert__uring_of(loop);
+    struct evert__link *link;
+    while ((link = evert__list_shift(&u->ops)) != NULL) {
+        struct evert__op *op = EVERT__CONTAINER(link, struct evert__op, held.link);
+        op->result = -ECANCELED;
+        evert__tell_op(op);
+    }
+    evert__uring_slots_abandon(loop);
+}
+
+static void wait(evert_loop *loop, evert_time timeout)
+{
+    struct evert__uring *u = evert__uring_of(loop);
+    struct io_uring_cqe *cqe;
+
+    if (timeout > 0 || has_work(u)) {
+        if (enable(u) < 0)
+            return;
+        if (evert__sys_uring_enter(&u->ring, timeout > 0, timeout) == -EEXIST) {
+            abandon(loop);
+            return;
+        }
+    }
+    for (unsigned left = io_uring_cq_ready(&u->ring); left > 0; left--) {
+        io_uring_peek_cqe(&u->ring, &cqe);
+        uint64_t data = io_uring_cqe_get_data64(cqe);
+        int result = cqe->res;
+        uint32_t flags = cqe->flags;
+        io_uring_cqe_seen(&u->ring, cqe);
+        completed(loop, data, result, flags);
+    }
+}
+
+const struct evert__backend evert__backend_uring = {
+    .name = "uring",
+    .init = init,
+    .fini = fini,
+    .wait = wait,
+    .start = start,
+    .cancel = cancel,
+    .take = evert__uring_take,
+    .arm = evert__uring_arm,
+    .disarm = evert__readiness_disarm,
+    .look = evert__uring_look,
+    .detach = evert__uring_detach,
+};
