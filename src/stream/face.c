@@ -175,11 +175,8 @@ static int make_room(evert_stream *s)
 static ssize_t take(evert_stream *s)
 {
     int rc = make_room(s);
-    if (rc < 0) {
-        if (evert__loop_may_tell(s->loop, &s->loop->memory_told))
-            evert__log(EVERT_LOG_WARNING, "no memory for what a peer sent: it is cut off");
+    if (rc < 0)
         return rc;
-    }
     ssize_t count = evert__input_fill(s);
     if (count > 0)
         s->offer = true;
@@ -193,6 +190,14 @@ static ssize_t take(evert_stream *s)
 static bool may_have_more(evert_stream *s)
 {
     return s->write_error < 0 ? evert__source_look(&s->source) : evert__source_arm(&s->source);
+}
+
+/* A protocol need not look at the reason of its loss; who runs the program has to know of this. */
+static void cut_off(evert_stream *s, int error)
+{
+    if (error == -ENOMEM && evert__loop_may_tell(s->loop, &s->loop->memory_told))
+        evert__log(EVERT_LOG_WARNING, "no memory to read from a peer: it is cut off");
+    evert__transport_end(s, EVERT__BY_CLOSE, error);
 }
 
 /* Gives input until there is none, the protocol wants none, or others have to get their turn. */
@@ -223,7 +228,7 @@ static void deliver(evert_stream *s)
     if (!evert__transport_reads(s, protocol) || count == -EAGAIN)
         return;
     if (count < 0)
-        evert__transport_end(s, EVERT__BY_CLOSE, (int)count);
+        cut_off(s, (int)count);
     else if (count == 0 && s->write_error == 0) /* else the error was told, as an end follows it */
         give_end(s);
 }

@@ -834,7 +834,7 @@ static void test_input_without_memory_loses_the_connection(void **state)
         close(peers[i]);
     }
     assert_int_equal(logged.count, 1);
-    assert_non_null(strstr(logged.text, "no memory for what a peer sent"));
+    assert_non_null(strstr(logged.text, "no memory to read from a peer"));
 }
 
 /* The little that is left of much is not held in a large buffer, which others need. */
