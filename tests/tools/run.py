@@ -471,7 +471,8 @@ def main():
                         help="run what takes its time too (EVERT_LONG=1 tells the tests)")
     parser.add_argument("--repeat", type=int, default=1, metavar="N")
     parser.add_argument("--only", metavar="PATTERN", help="only tests whose name fits")
-    parser.add_argument("-j", type=int, default=2, dest="jobs", metavar="N")
+    parser.add_argument("-j", type=int, default=2 * (os.cpu_count() or 1), dest="jobs", metavar="N",
+                        help="so many at a time: twice the processors, as most of them wait")
     options = parser.parse_args()
 
     prepare_process()
