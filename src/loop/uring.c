@@ -28,7 +28,7 @@ static int init(evert_loop *loop)
     struct evert__uring *u = evert__alloc_zero(sizeof(*u));
     if (u == NULL)
         return -ENOMEM;
-    u->messages = evert__alloc(ENTRIES * sizeof(*u->messages));
+    u->messages = evert__alloc((ENTRIES + 1) * sizeof(*u->messages));
     int rc = u->messages != NULL ? 0 : -ENOMEM;
     if (rc == 0)
         rc = evert__sys_uring_setup(&u->ring, ENTRIES, &params);
@@ -75,7 +75,7 @@ struct io_uring_sqe *evert__uring_sqe(struct evert__uring *u)
     struct io_uring_sqe *sqe;
     while ((sqe = io_uring_get_sqe(&u->ring)) == NULL) {
         if (enable(u) == 0 && evert__sys_uring_enter(&u->ring, 0, 0) == -EEXIST)
-            u->ring.sq.sqe_tail = u->ring.sq.sqe_head; /* see abandon() */
+            return &u->unused; /* see abandon() */
     }
     return sqe;
 }
@@ -99,7 +99,8 @@ static void prepare_send(struct evert__uring *u, struct io_uring_sqe *sqe, struc
         return;
     }
     /* The kernel reads the message when it is submitted, and the pieces are the op's. */
-    struct msghdr *message = &u->messages[sqe - u->ring.sq.sqes];
+    size_t place = sqe != &u->unused ? (size_t)(sqe - u->ring.sq.sqes) : ENTRIES;
+    struct msghdr *message = &u->messages[place];
     *message = (struct msghdr){.msg_iov = (struct iovec *)(uintptr_t)first,
                                .msg_iovlen = op->most == SIZE_MAX ? (size_t)op->send.count : 1};
     io_uring_prep_sendmsg(sqe, op->fd->number, message, MSG_NOSIGNAL);

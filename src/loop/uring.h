@@ -54,9 +54,10 @@ static inline bool evert__uring_input_empty(const struct evert__uring_input *in)
 
 struct evert__uring {
     struct io_uring ring;
-    bool enabled;            /* for the thread that runs the loop first */
-    struct evert__link ops;  /* that are on their way */
-    struct msghdr *messages; /* of sends that were not submitted yet, by place in the queue */
+    bool enabled;               /* for the thread that runs the loop first */
+    struct io_uring_sqe unused; /* to be filled in where nothing can be submitted any more */
+    struct evert__link ops;     /* that are on their way */
+    struct msghdr *messages;    /* of sends that were not submitted yet, by place in the queue */
     struct evert__uring_buffers buffers;
     struct evert__uring_slot *slots; /* see uring_source.c */
     uint32_t slot_count, free_slot;

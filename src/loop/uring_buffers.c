@@ -66,10 +66,6 @@ void evert__uring_input_init(struct evert__uring_input *in)
 void evert__uring_input_add(struct evert__uring_buffers *b, struct evert__uring_input *in,
                             uint16_t buffer, uint32_t size)
 {
-    if (size == 0) {
-        offer(b, buffer);
-        return;
-    }
     evert__msan_written(address_of(b, buffer), size);
     b->filled[buffer].start = 0;
     b->filled[buffer].end = size;

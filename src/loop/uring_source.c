@@ -199,8 +199,6 @@ static void let_go(evert_loop *loop, struct evert__uring_slot *slot)
     int number = slot->number;
     drop(u, slot);
     free_slot(u, slot);
-    if (number < 0)
-        return;
     evert__sys_close(number);
     loop->busy--;
     if (fd != NULL)

@@ -83,6 +83,24 @@ static void arm_empty(void)
     assert_false(r.ended);
 }
 
+/* Where a back end has taken it out of the kernel already, looking finds it all the same. */
+static void test_looking_finds_what_was_told_and_not_taken(void **state)
+{
+    char byte;
+    (void)state;
+    open_pair(true);
+    arm_empty();
+    r.source.ready = only_count;
+    plain_send(plain_end, "x", 1);
+    run_until(&r.told, 1);
+    assert_true(evert__source_look(&r.source));
+    while (evert__source_take(&r.source, &byte, 1) != 1)
+        turn(0);
+    assert_int_equal(byte, 'x');
+    assert_false(evert__source_look(&r.source));
+    close_pair();
+}
+
 static void test_source_tells_once_for_each_arming(void **state)
 {
     (void)state;
@@ -1372,6 +1390,7 @@ int main(void)
 {
     static const struct CMUnitTest tests[] = {
         LOOP_CASE(test_armed_source_tells_when_bytes_come),
+        LOOP_CASE(test_looking_finds_what_was_told_and_not_taken),
         LOOP_CASE(test_bytes_that_came_before_it_was_armed_are_found),
         LOOP_CASE(test_source_tells_once_for_each_arming),
         LOOP_CASE(test_disarmed_source_does_not_tell_and_keeps_the_bytes),

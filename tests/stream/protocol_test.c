@@ -834,6 +834,43 @@ static void test_a_loop_is_freed_and_each_connection_is_lost(void **state)
     }
 }
 
+enum { CROWD = 300 };
+
+static void *turn_until_all_are_made(void *arg)
+{
+    struct under *all = arg;
+    for (int i = 0; i < CROWD; i++) {
+        while (all[i].t.made == 0)
+            check_rc(evert_loop_turn(all[i].loop, 0), 0);
+    }
+    return NULL;
+}
+
+/* T1: many at once, each of which waits for its peer. */
+static void test_a_loop_of_a_thread_that_ended_is_freed_with_many_connections(void **state)
+{
+    static struct under all[CROWD];
+    evert_loop *loop;
+    pthread_t thread;
+    (void)state;
+    check_rc(evert_loop_new(&loop), 0);
+    for (int i = 0; i < CROWD; i++) {
+        evert_stream *s;
+        all[i].loop = loop;
+        plain_pair(UNIX, all[i].fds);
+        check_rc(evert__connection_accepted(loop, all[i].fds[0], false, &s), 0);
+        talker_init(&all[i].t);
+        check_rc(evert_stream_transport(s, &all[i].t.protocol), 0);
+    }
+    assert_int_equal(pthread_create(&thread, NULL, turn_until_all_are_made, all), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    evert_loop_free(loop);
+    for (int i = 0; i < CROWD; i++) {
+        check_told(&all[i].t, "ML");
+        close(all[i].fds[1]);
+    }
+}
+
 /* ---- Connecting ---- */
 
 /* What a Deferred of connecting comes to. */
@@ -1647,6 +1684,7 @@ int main(void)
         in_blocking_mode(test_a_run_ends_with_all_its_connections_lost),
         in_blocking_mode(test_listening_in_a_run_that_was_told_to_end_accepts_nobody),
         in_blocking_mode(test_a_loop_is_freed_and_each_connection_is_lost),
+        in_blocking_mode(test_a_loop_of_a_thread_that_ended_is_freed_with_many_connections),
         everywhere(test_connecting_tells_the_protocol_and_then_the_deferred),
         everywhere(test_what_fails_is_told_once),
         everywhere(test_connecting_is_cancelled_or_freed_at_each_step),
