@@ -82,7 +82,7 @@ bool evert__readiness_cancel(struct evert__op *op)
     return true;
 }
 
-static ssize_t take_once(const struct evert__source *source, void *buffer, size_t size)
+ssize_t evert__take_once(const struct evert__source *source, void *buffer, size_t size)
 {
     int number = source->fd->number;
     switch (source->kind) {
@@ -105,7 +105,7 @@ EVERT__FLAT ssize_t evert__readiness_take(struct evert__source *source, void *bu
     }
     if (!fd->readable)
         return -EAGAIN;
-    ssize_t count = take_once(source, buffer, size);
+    ssize_t count = evert__take_once(source, buffer, size);
     bool is_short = count > 0 && (size_t)count < size;
     if (count == -EAGAIN || (is_short && fd->drained_by_short_read && !fd->ended))
         fd->readable = false;

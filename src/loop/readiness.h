@@ -22,6 +22,9 @@ ssize_t evert__readiness_take(struct evert__source *source, void *buffer, size_t
 void evert__readiness_disarm(struct evert__source *source);
 bool evert__readiness_look(struct evert__source *source);
 
+/* One call that takes from the kernel what a source has there. */
+ssize_t evert__take_once(const struct evert__source *source, void *buffer, size_t size);
+
 /* What became of a connect that was in progress, once the socket is writable. */
 ssize_t evert__connect_result(const struct evert__fd *fd);
 

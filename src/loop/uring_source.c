@@ -287,19 +287,6 @@ static ssize_t take_kept(struct evert__source *source, struct evert__uring_slot 
     return taken;
 }
 
-static ssize_t take_once(const struct evert__source *source, void *buffer, size_t size)
-{
-    int number = source->fd->number;
-    switch (source->kind) {
-    case EVERT__SOURCE_ACCEPT:
-        return evert__sys_accept(number);
-    case EVERT__SOURCE_COUNTER:
-        return evert__sys_read(number, buffer, size);
-    default:
-        return evert__sys_recv_flat(number, buffer, size, 0);
-    }
-}
-
 /* What comes in large pieces is better received without a buffer in between. */
 static void note_size(struct evert__uring *u, struct evert__uring_slot *slot, ssize_t count)
 {
@@ -324,7 +311,7 @@ ssize_t evert__uring_take(struct evert__source *source, void *buffer, size_t siz
         return -EAGAIN;
     if (slot != NULL && has_something(slot))
         return take_kept(source, slot, buffer, size);
-    ssize_t count = take_once(source, buffer, size);
+    ssize_t count = evert__take_once(source, buffer, size);
     if (slot != NULL) {
         slot->in.full = false;
         if (source->kind == EVERT__SOURCE_RECEIVE)
