@@ -176,6 +176,17 @@ static bool cancel(struct evert__op *op)
     return false;
 }
 
+static ssize_t send_now(struct evert__fd *fd, const struct iovec *pieces, int count)
+{
+    if (draw(fd->loop, 2))
+        return -EAGAIN;
+    struct iovec part = pieces[0];
+    if (draw(fd->loop, 2))
+        return inner->send(fd, pieces, count);
+    part.iov_len = 1 + draw(fd->loop, (uint32_t)part.iov_len);
+    return inner->send(fd, &part, 1);
+}
+
 static ssize_t take(struct evert__source *source, void *buffer, size_t size)
 {
     evert_loop *loop = source->fd->loop;
@@ -289,6 +300,7 @@ const struct evert__backend evert__backend_adverse = {
     .wait = wait,
     .start = start,
     .cancel = cancel,
+    .send = send_now,
     .take = take,
     .arm = arm,
     .disarm = disarm,

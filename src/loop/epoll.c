@@ -99,6 +99,7 @@ const struct evert__backend evert__backend_epoll = {
     .wait = wait,
     .start = start,
     .cancel = evert__readiness_cancel,
+    .send = evert__readiness_send,
     .take = evert__readiness_take,
     .arm = arm,
     .disarm = evert__readiness_disarm,

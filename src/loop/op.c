@@ -79,6 +79,13 @@ bool evert__op_cancel(struct evert__op *op)
     return op->fd->loop->backend->cancel(op);
 }
 
+ssize_t evert__fd_send(struct evert__fd *fd, const struct iovec *pieces, int count)
+{
+    if (evert__loop_forked(fd->loop))
+        return EVERT_ECLOSED;
+    return fd->loop->backend->send(fd, pieces, count);
+}
+
 ssize_t evert__source_take(struct evert__source *source, void *buffer, size_t size)
 {
     if (evert__loop_forked(source->fd->loop))

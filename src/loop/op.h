@@ -100,6 +100,7 @@ struct evert__backend {
     void (*wait)(evert_loop *loop, evert_time timeout); /* tells what has happened by then */
     bool (*start)(struct evert__op *op);
     bool (*cancel)(struct evert__op *op);
+    ssize_t (*send)(struct evert__fd *fd, const struct iovec *pieces, int count);
     ssize_t (*take)(struct evert__source *source, void *buffer, size_t size);
     bool (*arm)(struct evert__source *source);
     void (*disarm)(struct evert__source *source);
@@ -137,6 +138,14 @@ bool evert__op_start(struct evert__op *op);
  * `done` will tell what became of it, which may be a success.
  */
 bool evert__op_cancel(struct evert__op *op);
+
+/*
+ * Sends at once as much as goes without waiting: bytes sent, which may be fewer; -EAGAIN: none; or
+ * another error. No send op may be on its way. For what is much (EVERT__MUCH): it goes from where
+ * it lies, while it is in the processor's caches.
+ */
+ssize_t evert__fd_send(struct evert__fd *fd, const struct iovec *pieces, int count);
+enum { EVERT__MUCH = 16384 };
 
 /*
  * Takes what a source has. RECEIVE, COUNTER: the count of bytes, 0 at the end. ACCEPT: a descriptor

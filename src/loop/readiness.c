@@ -34,7 +34,7 @@ void evert__tell_source(struct evert__source *source)
         source->ready(source);
 }
 
-static ssize_t try_send(struct evert__op *op)
+static ssize_t try_send(const struct evert__op *op)
 {
     const struct iovec *first = op->send.pieces;
     if (op->most < first->iov_len) {
@@ -74,6 +74,16 @@ EVERT__FLAT bool evert__readiness_start(struct evert__op *op, int (*attach)(stru
     fd->writable = false;
     fd->op = op;
     return false;
+}
+
+ssize_t evert__readiness_send(struct evert__fd *fd, const struct iovec *pieces, int count)
+{
+    if (!fd->writable)
+        return -EAGAIN;
+    ssize_t sent = evert__sys_send_flat(fd->number, pieces, count);
+    if (sent == -EAGAIN)
+        fd->writable = false; /* an op, which waits, will find out when it is again */
+    return sent;
 }
 
 bool evert__readiness_cancel(struct evert__op *op)

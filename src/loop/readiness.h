@@ -18,6 +18,7 @@ void evert__readiness_event(struct evert__fd *fd, unsigned events);
 bool evert__readiness_start(struct evert__op *op, int (*attach)(struct evert__fd *fd));
 bool evert__readiness_arm(struct evert__source *source, int (*attach)(struct evert__fd *fd));
 bool evert__readiness_cancel(struct evert__op *op);
+ssize_t evert__readiness_send(struct evert__fd *fd, const struct iovec *pieces, int count);
 ssize_t evert__readiness_take(struct evert__source *source, void *buffer, size_t size);
 void evert__readiness_disarm(struct evert__source *source);
 bool evert__readiness_look(struct evert__source *source);

@@ -132,8 +132,25 @@ static bool start_connect(struct evert__op *op)
     return false;
 }
 
+static size_t size_of(const struct evert__op *op)
+{
+    size_t size = 0;
+    for (int i = 0; i < op->send.count; i++)
+        size += op->send.pieces[i].iov_len;
+    return size;
+}
+
+/*
+ * Much is sent at once, as by evert__fd_send(): with the sends of all connections left to the end
+ * of the turn, the bytes would be out of the processor's caches by then.
+ */
 static bool start_send(struct evert__op *op)
 {
+    if (size_of(op) >= EVERT__MUCH && op->most == SIZE_MAX) {
+        op->result = evert__readiness_send(op->fd, op->send.pieces, op->send.count);
+        if (op->result != -EAGAIN)
+            return true;
+    }
     size_t whole = op->send.pieces[0].iov_len, size = whole;
     if (evert__sys_uring_answered(EVERT__SYS_SEND, &size, &op->result) && op->result != -EAGAIN)
         return true;
@@ -160,6 +177,7 @@ static void op_completed(struct evert__op *op, int result)
 {
     bool cancelled = op->result != 0, connects = op->kind == EVERT__OP_CONNECT;
     evert__link_remove(&op->held.link);
+    op->fd->writable = true;
     /* A send that found no room again, after it was told of some, waits for more. */
     bool again = result == -EINTR || (result == -EAGAIN && !connects);
     if (again && !cancelled) {
@@ -242,6 +260,7 @@ const struct evert__backend evert__backend_uring = {
     .wait = wait,
     .start = start,
     .cancel = cancel,
+    .send = evert__readiness_send,
     .take = evert__uring_take,
     .arm = evert__uring_arm,
     .disarm = evert__readiness_disarm,

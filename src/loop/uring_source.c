@@ -21,7 +21,8 @@
 enum {
     MOST_KEPT = 8,      /* buffers, or connections in tens, of a source that nobody takes from */
     LARGE_TAKE = 16384, /* what comes in pieces of this size is not received into buffers, ... */
-    SMALL_TAKE = 4096   /* ... until a piece is smaller than this */
+    SMALL_TAKE = 4096,  /* ... until so many pieces in a row are smaller than this */
+    SMALL_TAKES = 8
 };
 
 /* What is in the ring for a source. */
@@ -35,7 +36,7 @@ struct evert__uring_slot {
     enum evert__source_kind kind;
     uint8_t mode;
     bool let_go, ending; /* ending: a cancel was asked for */
-    bool large;
+    uint8_t large;       /* what comes does so in large pieces: not so after this many small ones */
     struct evert__uring_input in; /* RECEIVE */
     int *accepted;                /* ACCEPT: oldest first */
     uint32_t first, count, room;
@@ -127,7 +128,7 @@ static void begin(struct evert__uring *u, struct evert__uring_slot *slot)
     slot->mode = MULTISHOT;
     if (slot->kind == EVERT__SOURCE_ACCEPT) {
         io_uring_prep_multishot_accept(sqe, number, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    } else if (slot->kind == EVERT__SOURCE_RECEIVE && !slot->large) {
+    } else if (slot->kind == EVERT__SOURCE_RECEIVE && slot->large == 0) {
         io_uring_prep_recv_multishot(sqe, number, NULL, 0, 0);
         sqe->flags |= IOSQE_BUFFER_SELECT;
         sqe->buf_group = 0;
@@ -290,11 +291,12 @@ static ssize_t take_kept(struct evert__source *source, struct evert__uring_slot 
 /* What comes in large pieces is better received without a buffer in between. */
 static void note_size(struct evert__uring *u, struct evert__uring_slot *slot, ssize_t count)
 {
-    if (count >= LARGE_TAKE && !slot->large) {
-        slot->large = true;
-        end(u, slot);
-    } else if (count > 0 && count < SMALL_TAKE) {
-        slot->large = false;
+    if (count >= LARGE_TAKE) {
+        if (slot->large == 0)
+            end(u, slot);
+        slot->large = SMALL_TAKES;
+    } else if (count > 0 && count < SMALL_TAKE && slot->large > 0) {
+        slot->large--;
     }
 }
 

@@ -212,6 +212,12 @@ static inline int evert__output_append(evert_stream *s, const void *data, size_t
     return 0;
 }
 
+/*
+ * Sends at once what is queued and these bytes behind it, as far as that goes without waiting.
+ * Gives how many of these were sent, or an error, which has broken the write side.
+ */
+ssize_t evert__output_send(evert_stream *stream, const void *data, size_t size);
+
 /* Sends what is queued, as far as that goes without waiting; the rest goes by itself. */
 void evert__output_start(evert_stream *stream);
 

@@ -79,20 +79,26 @@ void evert__output_drop(evert_stream *s)
     advance(s, s->out.queued);
 }
 
+/* Points at the queue, and gives the count of pieces. */
+static int list_pieces(evert_stream *s, struct iovec pieces[static EVERT__PIECES])
+{
+    int count = 0;
+    for (struct evert__chunk *c = s->out.first; c != NULL && count < EVERT__PIECES; c = c->next)
+        pieces[count++] = (struct iovec){c->data + c->start, c->end - c->start};
+    return count;
+}
+
 /* An op that points at the queue. */
 static struct evert__op *prepare(evert_stream *s)
 {
     struct evert__op *op = &s->out.first->send;
     struct iovec *pieces = s->out.first->pieces;
-    int count = 0;
-    for (struct evert__chunk *c = s->out.first; c != NULL && count < EVERT__PIECES; c = c->next)
-        pieces[count++] = (struct iovec){c->data + c->start, c->end - c->start};
     op->kind = EVERT__OP_SEND;
     op->fd = &s->fd;
     op->done = send_done;
     op->most = SIZE_MAX;
     op->send.pieces = pieces;
-    op->send.count = count;
+    op->send.count = list_pieces(s, pieces);
     return op;
 }
 
@@ -168,6 +174,27 @@ EVERT__FLAT void evert__output_start(evert_stream *s)
         else
             s->sending = op;
     }
+}
+
+ssize_t evert__output_send(evert_stream *s, const void *data, size_t size)
+{
+    struct iovec pieces[EVERT__PIECES + 1];
+    size_t queued = s->out.queued;
+    if (s->sending || queued >= EVERT__MUCH) /* then it goes by itself */
+        return 0;
+    int count = list_pieces(s, pieces);
+    pieces[count] = (struct iovec){(void *)(uintptr_t)data, size};
+    ssize_t result = evert__fd_send(&s->fd, pieces, count + 1);
+    if (result == -EAGAIN)
+        return 0;
+    if (result < 0) {
+        evert__output_break(s, (int)result);
+        return result;
+    }
+    size_t old = (size_t)result < queued ? (size_t)result : queued;
+    s->open = 0;
+    sent(s, (ssize_t)old);
+    return result - (ssize_t)old;
 }
 
 static void send_done(struct evert__op *op)

@@ -7,12 +7,6 @@
 #include "base/log.h"
 #include "stream/face.h"
 
-/*
- * So much is sent at once: it makes a whole send, and if all connections of a turn kept theirs to
- * its end, that would be much memory.
- */
-enum { MUCH = 32768 };
-
 /* The writers are asked to pause, if the kernel does not take it at once. */
 void evert__transport_too_much(evert_stream *s)
 {
@@ -53,19 +47,27 @@ static int fail(evert_stream *s, int rc)
     return rc;
 }
 
+/* An error of the socket is not one of the write: connection_lost() will tell. */
+static int write_piece(evert_stream *s, const char *data, size_t size)
+{
+    ssize_t sent = size >= EVERT__MUCH ? evert__output_send(s, data, size) : 0;
+    if (sent < 0 || (size_t)sent == size)
+        return 0;
+    return evert__output_append(s, data + sent, size - (size_t)sent);
+}
+
 __attribute__((noinline)) static int write_pieces(evert_stream *s, const evert_bytes *pieces,
                                                   size_t count)
 {
     int rc = may_write(s);
     if (rc != 0)
         return rc > 0 ? 0 : rc;
-    for (size_t i = 0; i < count; i++) {
-        if (pieces[i].size > 0)
-            rc = evert__output_append(s, pieces[i].data, pieces[i].size);
+    for (size_t i = 0; i < count && s->write_error == 0; i++) {
+        rc = write_piece(s, pieces[i].data, pieces[i].size);
         if (rc < 0)
             return fail(s, rc);
     }
-    if (s->out.queued >= MUCH && !s->sending)
+    if (s->out.queued >= EVERT__MUCH && !s->sending)
         evert__output_start(s);
     if (s->out.queued > 0)
         evert__output_later(s);

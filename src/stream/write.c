@@ -130,10 +130,13 @@ static int write_large(evert_stream *s, struct evert__task *self, const char *da
     return rc;
 }
 
-/* Queues bytes, behind what is there. */
-static int enqueue(evert_stream *s, const void *data, size_t size)
+/* Puts bytes behind what is queued; where they are many, what goes at once is not queued. */
+static int enqueue(evert_stream *s, const char *data, size_t size)
 {
-    int rc = evert__output_append(s, data, size);
+    ssize_t sent = size >= EVERT__MUCH ? evert__output_send(s, data, size) : 0;
+    if (sent < 0 || (size_t)sent == size)
+        return sent < 0 ? (int)sent : 0;
+    int rc = evert__output_append(s, data + sent, size - (size_t)sent);
     if (rc == 0)
         evert__output_later(s);
     return rc;

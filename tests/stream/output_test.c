@@ -103,6 +103,22 @@ static void test_more_is_appended_while_a_send_is_on_its_way(void **state)
     }
 }
 
+/* Writes in pieces of these sizes. */
+struct writer {
+    evert_stream *s;
+    const char *data;
+    size_t size, sizes[4000];
+};
+
+static int write_sizes(void *arg)
+{
+    struct writer *w = (struct writer *)arg;
+    size_t at = 0;
+    for (size_t i = 0; at < w->size; at += w->sizes[i++])
+        check_rc(evert_write(w->s, w->data + at, w->sizes[i]), 0);
+    return 0;
+}
+
 /* BR-001: more buffers than the kernel takes at once, to a peer that begins to read late. */
 static int write_much_and_close(void *arg)
 {
@@ -144,6 +160,100 @@ static void test_much_is_sent_whole_to_a_peer_that_begins_to_read_late(void **st
         check_rc(evert_scope_leave(&scope, 0), 0);
         free(got);
     }
+}
+
+/* ---- Much at once ---- */
+
+/* What is much goes from where it lies, with what was queued before it, before anybody waits. */
+static void test_much_is_sent_at_once_with_what_is_queued(void **state)
+{
+    enum { FEW = 100 };
+    (void)state;
+    for (int few = 0; few <= FEW; few += FEW) {
+        struct ends e = make_ends(UNIX);
+        char *data = make_pattern(FEW + EVERT__MUCH);
+        check_rc(evert_write(e.s, data, (size_t)few), 0);
+        answer(EVERT__SYS_SEND, 0, 0);
+        check_rc(evert_write(e.s, data + few, EVERT__MUCH), 0);
+        if (!is_late() || on_uring()) {
+            assert_int_equal(plan.asked, 1);
+            assert_int_equal(e.s->out.queued, 0);
+            assert_null(e.s->out.first);
+        }
+        answer_no_more();
+        check_peer_gets(e.peer, 0, (size_t)few + EVERT__MUCH);
+        check_rc(evert_puts(e.s, "more"), 0);
+        check_rc(evert_flush(e.s), 0);
+        peer_hears(e.peer, "more");
+        free(data);
+        drop_ends(e);
+    }
+}
+
+/* However much the kernel takes of it: all arrives once, in order. */
+static void test_writes_of_all_sizes_arrive_in_order(void **state)
+{
+    enum { ALL = 1000000 };
+    static const uint32_t most[] = {10, 4000, EVERT__MUCH + 10, EVERT_HIGH_WATER};
+    char *data = make_pattern(ALL);
+    (void)state;
+    for (int kind = TCP; kind <= UNIX; kind++) {
+        struct ends e = make_narrow_ends((enum kind)kind);
+        uint64_t random = seed_new();
+        struct writer w = {.s = e.s, .data = data};
+        evert_scope scope;
+        evert_scope_enter(&scope, evert_after(PATIENCE));
+        for (size_t i = 0; w.size < ALL && i < COUNT_OF(w.sizes); i++) {
+            size_t size = 1 + random_below(&random, most[random_below(&random, COUNT_OF(most))]);
+            w.sizes[i] = size < ALL - w.size ? size : ALL - w.size;
+            w.size += w.sizes[i];
+        }
+        check_rc(evert_spawn(&scope, write_sizes, &w), 0);
+        check_peer_gets(e.peer, 0, w.size);
+        check_rc(evert_scope_leave(&scope, 0), 0);
+        drop_ends(e);
+    }
+    free(data);
+}
+
+/* An error breaks the write side, and is what the write says. */
+static void test_an_error_of_much_at_once_breaks_the_write_side(void **state)
+{
+    char *data = make_pattern(EVERT__MUCH);
+    (void)state;
+    struct ends e = make_ends(UNIX);
+    check_rc(evert_puts(e.s, "few"), 0);
+    answer(EVERT__SYS_SEND, -EPIPE, 1);
+    int rc = evert_write(e.s, data, EVERT__MUCH);
+    if (!is_late() || on_uring())
+        check_rc(rc, -EPIPE);
+    check_rc(evert_flush(e.s), -EPIPE);
+    answer_no_more();
+    assert_int_equal(e.s->out.queued, 0);
+    check_rc(evert_puts(e.s, "x"), -EPIPE);
+    check_rc(drop_ends(e), -EPIPE);
+    free(data);
+}
+
+/* S5: a part went, and for the rest there is no memory: then nothing goes behind the gap. */
+static void test_much_of_which_the_rest_finds_no_memory_breaks_the_write_side(void **state)
+{
+    char *data = make_pattern(EVERT_HIGH_WATER), got[EVERT_HIGH_WATER];
+    evert_loop *loop = self()->loop;
+    (void)state;
+    struct ends e = make_narrow_ends(UNIX);
+    take_memory_away();
+    struct evert__chunk *chunks = take_chunks(loop);
+    check_rc(evert_write(e.s, data, EVERT_HIGH_WATER), -ENOMEM);
+    give_chunks_back(loop, chunks);
+    give_memory_back();
+    check_rc(evert_puts(e.s, "behind"), -ENOMEM);
+    check_rc(evert_close(e.s), -ENOMEM);
+    ssize_t count = peer_receive(e.peer, got, sizeof(got));
+    assert_true(count >= 0 && count < EVERT_HIGH_WATER);
+    assert_true(is_pattern(got, 0, (size_t)count));
+    close(e.peer);
+    free(data);
 }
 
 /* Takes the room that the socket had, so that the send that was about to use it finds none. */
@@ -240,6 +350,10 @@ int main(void)
         everywhere(test_an_append_without_memory_leaves_the_queue_as_it_was),
         everywhere(test_more_is_appended_while_a_send_is_on_its_way),
         everywhere(test_much_is_sent_whole_to_a_peer_that_begins_to_read_late),
+        everywhere(test_much_is_sent_at_once_with_what_is_queued),
+        everywhere(test_writes_of_all_sizes_arrive_in_order),
+        everywhere(test_an_error_of_much_at_once_breaks_the_write_side),
+        everywhere(test_much_of_which_the_rest_finds_no_memory_breaks_the_write_side),
         everywhere(test_a_send_that_finds_no_room_after_an_event_waits_on),
         everywhere(test_an_error_of_the_socket_drops_the_queue_and_tells_the_writer),
     };

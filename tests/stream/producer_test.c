@@ -106,6 +106,27 @@ static void test_a_pulled_producer_of_three_steps_is_asked_three_times(void **st
     check_maker(&m, "RRR");
 }
 
+/* T6: what the kernel takes at once, without its being queued, was sent as well. */
+static void test_a_pulled_producer_of_large_pieces_is_asked_for_each(void **state)
+{
+    enum { STEPS = 5 };
+    static char got[STEPS * EVERT__MUCH];
+    struct talker t;
+    struct maker m;
+    (void)state;
+    talker_init(&t);
+    int peer = talk(&t, UNIX);
+    maker_init(&m, &t, &pulled);
+    m.piece = EVERT__MUCH;
+    m.steps = STEPS;
+    m.act = note_that_all_is_sent;
+    check_rc(evert_transport_register_producer(transport_of(&t), &m.producer), 0);
+    check_count(peer_receive(peer, got, sizeof(got)), sizeof(got));
+    turns(5);
+    check_maker(&m, "RRRRR");
+    end_talk(&t, peer);
+}
+
 /* T6: one that has nothing yet writes later, and is not asked for it until something was sent. */
 static void test_a_pulled_producer_that_writes_later_is_not_asked_meanwhile(void **state)
 {
@@ -586,6 +607,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         everywhere(test_a_pulled_producer_of_three_steps_is_asked_three_times),
+        everywhere(test_a_pulled_producer_of_large_pieces_is_asked_for_each),
         everywhere(test_a_pulled_producer_that_writes_later_is_not_asked_meanwhile),
         everywhere(test_a_pulled_producer_is_as_fast_as_the_peer),
         everywhere(test_a_pushed_producer_is_paused_and_resumed),

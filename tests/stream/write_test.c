@@ -337,7 +337,7 @@ static void test_what_was_accepted_before_a_failure_is_sent(void **state)
 /* S5, F45: not a byte of it was taken, nor is anything after it. */
 static void test_a_write_without_memory_fails_whole_and_breaks_the_write_side(void **state)
 {
-    char data[20000] = {0}, much[300];
+    char data[EVERT__MUCH - 1] = {0}, much[300];
     evert_loop *loop = self()->loop;
     (void)state;
     for (int i = 0; i < 2; i++) {
