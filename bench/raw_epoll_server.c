@@ -17,43 +17,32 @@
  * EPOLLOUT.
  */
 #include "raw.h"
+#include "raw_greeting.h"
 
-#include <sys/queue.h>
-#include <time.h>
-
-enum { NAME_LIMIT = 1024, INPUT_SIZE = 32 * 1024, FAREWELL_MS = 2000 };
+enum { INPUT_SIZE = 32 * 1024 };
 
 struct connection {
-    char *name;            /* the beginning of a name, or NULL */
+    struct name name;
     struct unsent *unsent; /* answers that the kernel did not take, or NULL */
     TAILQ_ENTRY(connection) link;
     uint32_t deadline; /* of the farewell: milliseconds, wrapping */
-    uint16_t name_size;
-    bool in_farewell; /* the last answer is given, the rest of the input is dropped */
+    bool in_farewell;  /* the last answer is given, the rest of the input is dropped */
 };
 
 static struct connection connections[CONNECTION_LIMIT]; /* by descriptor; unused pages are free */
 static TAILQ_HEAD(, connection) farewells = TAILQ_HEAD_INITIALIZER(farewells); /* by deadline */
 
 static char input[INPUT_SIZE];
-static char output[5 * INPUT_SIZE]; /* the worst are empty names: 2 bytes in, 10 bytes out */
+static char output[WORST * INPUT_SIZE];
 
 static int descriptor(const struct connection *c)
 {
     return (int)(c - connections);
 }
 
-static uint32_t milliseconds_now(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint32_t)now.tv_sec * 1000 + (uint32_t)(now.tv_nsec / 1000000);
-}
-
 static void end_connection(struct connection *c)
 {
-    free(c->name);
+    free(c->name.data);
     free(c->unsent);
     if (c->in_farewell)
         TAILQ_REMOVE(&farewells, c, link);
@@ -74,59 +63,14 @@ static void begin_farewell(struct connection *c)
         shutdown(descriptor(c), SHUT_WR);
 }
 
-/* The end of the line's name, or NULL when it has not come. */
-static char *find_line_end(char *line, char *end)
-{
-    char *cr = line;
-
-    while (cr < end && (cr = memchr(cr, '\r', (size_t)(end - cr))) != NULL) {
-        if (cr + 1 < end && cr[1] == '\n')
-            return cr;
-        cr++;
-    }
-    return NULL;
-}
-
-/* Without its end, a name can still be short enough if its CR has come and its LF has not. */
-static bool is_too_long(const char *name, size_t size, bool ended)
-{
-    if (ended || size <= NAME_LIMIT)
-        return size > NAME_LIMIT;
-    return size > NAME_LIMIT + 1 || name[NAME_LIMIT] != '\r';
-}
-
-static bool keep_name(struct connection *c, const char *name, size_t size)
-{
-    if (size == 0) {
-        free(c->name);
-        c->name = NULL;
-    } else {
-        if (c->name == NULL && (c->name = malloc(NAME_LIMIT + 1)) == NULL)
-            return false;
-        memcpy(c->name, name, size);
-    }
-    c->name_size = (uint16_t)size;
-    return true;
-}
-
-/* Answers the names in the input and keeps the beginning of the last one. */
 static enum progress answer(struct connection *c, size_t size)
 {
-    char *name = input, *end = input + size, *out = output, *stop;
     bool too_long;
+    char *out = answer_names(&c->name, input, size, output, &too_long);
 
-    while ((stop = find_line_end(name, end)) != NULL && stop - name <= NAME_LIMIT) {
-        out = mempcpy(out, "Hello, ", 7);
-        out = mempcpy(out, name, (size_t)(stop - name));
-        out = mempcpy(out, "!\r\n", 3);
-        name = stop + 2;
-    }
-    too_long = is_too_long(name, (size_t)((stop != NULL ? stop : end) - name), stop != NULL);
-    if (too_long)
-        out = stpcpy(out, "error: name too long\r\n");
-    if (out > output && !send_or_keep(descriptor(c), &c->unsent, output, (size_t)(out - output)))
+    if (out == NULL)
         return IS_OVER;
-    if (!keep_name(c, name, too_long ? 0 : (size_t)(end - name)))
+    if (out > output && !send_or_keep(descriptor(c), &c->unsent, output, (size_t)(out - output)))
         return IS_OVER;
     if (too_long)
         begin_farewell(c);
@@ -135,7 +79,7 @@ static enum progress answer(struct connection *c, size_t size)
 
 static enum progress receive(struct connection *c, uint32_t events)
 {
-    size_t kept = c->name_size, room = INPUT_SIZE - kept;
+    size_t kept = c->name.size, room = INPUT_SIZE - kept;
     enum progress progress = GOES_ON;
     ssize_t n = recv(descriptor(c), input + kept, room, 0);
 
@@ -143,7 +87,7 @@ static enum progress receive(struct connection *c, uint32_t events)
         return n < 0 && errno == EAGAIN ? MUST_WAIT : IS_OVER;
     if (!c->in_farewell) {
         if (kept > 0)
-            memcpy(input, c->name, kept);
+            memcpy(input, c->name.data, kept);
         progress = answer(c, kept + (size_t)n);
     }
     if (progress == GOES_ON && short_is_all(events) && (size_t)n < room)

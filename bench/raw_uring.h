@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the raw servers on io_uring share: one thread, one ring, one io_uring_enter(2) a turn. The
+ * listener's accept and each connection's receive are multishot; received bytes come in buffers
+ * that the ring was given, so that a connection which waits holds none. Sends are queued and go
+ * with the next enter; MSG_WAITALL has the kernel send all of it. A connection is known by its
+ * descriptor, which is closed only when nothing of it is in the ring any more.
+ */
+#ifndef BENCH_RAW_URING_H
+#define BENCH_RAW_URING_H
+
+#include "../examples/greeting/plain_address.h"
+
+#include <liburing.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdint.h>
+#include <sys/mman.h>
+#include <sys/signalfd.h>
+
+enum { CONNECTION_LIMIT = 1 << 20, ENTRIES = 1024, COMPLETIONS = 16384 };
+
+/* What a server does. It is never told of a connection again once this has ended. */
+struct service {
+    unsigned buffer_size, buffers; /* of the ring; the count is a power of two */
+    /* Bytes came, in a buffer that is to be given back; false: it is over. */
+    bool (*received)(int fd, char *data, size_t size, unsigned buffer);
+    void (*sent)(int fd, unsigned mark); /* what was sent with this mark is not needed any more */
+    /* These two, and `next`, may be NULL. */
+    void (*all_sent)(int fd);
+    void (*ended)(int fd); /* the descriptor is about to be closed */
+    int (*next)(void);     /* does what is due: milliseconds to the next, or -1 */
+};
+
+/* Output behind a send that is on its way, which another must not overtake. */
+struct later {
+    size_t size;
+    char data[];
+};
+
+static struct {
+    struct later *later, *going; /* `going` is being sent */
+    bool is_open, receiving, cancelled, sending;
+    bool has_ended; /* the peer has: it is over when all is sent */
+    bool is_over;
+} states[CONNECTION_LIMIT]; /* by descriptor; unused pages are free */
+
+enum what { NOTHING, SIGNAL, ACCEPT, RECEIVE, SEND };
+enum { COPY = 0xffffff }; /* the mark of what is sent from `going` */
+
+static const struct service *service;
+static struct io_uring ring;
+static struct io_uring_buf_ring *offered;
+static char *memory; /* of the buffers */
+static int listener, signals;
+static bool accepting;
+static int starved[CONNECTION_LIMIT], starved_count; /* found no buffer */
+
+static inline uint64_t name_of(enum what what, int fd, unsigned mark)
+{
+    return (uint64_t)what << 56 | (uint64_t)mark << 32 | (uint32_t)fd;
+}
+
+static inline struct io_uring_sqe *submission(void)
+{
+    struct io_uring_sqe *sqe;
+
+    while ((sqe = io_uring_get_sqe(&ring)) == NULL)
+        io_uring_submit(&ring);
+    return sqe;
+}
+
+static inline void accept_again(void)
+{
+    struct io_uring_sqe *sqe = submission();
+
+    io_uring_prep_multishot_accept(sqe, listener, NULL, NULL, SOCK_CLOEXEC);
+    sqe->user_data = name_of(ACCEPT, listener, 0);
+    accepting = true;
+}
+
+static inline void receive_again(int fd)
+{
+    struct io_uring_sqe *sqe = submission();
+
+    io_uring_prep_recv_multishot(sqe, fd, NULL, 0, 0);
+    sqe->flags |= IOSQE_BUFFER_SELECT;
+    sqe->user_data = name_of(RECEIVE, fd, 0);
+    states[fd].receiving = true;
+    states[fd].cancelled = false;
+}
+
+static inline void stop_receiving(int fd)
+{
+    struct io_uring_sqe *sqe;
+
+    if (!states[fd].receiving || states[fd].cancelled)
+        return;
+    sqe = submission();
+    io_uring_prep_cancel64(sqe, name_of(RECEIVE, fd, 0), 0);
+    sqe->user_data = name_of(NOTHING, fd, 0);
+    states[fd].cancelled = true;
+}
+
+static inline char *buffer_memory(unsigned buffer)
+{
+    return memory + (size_t)buffer * service->buffer_size;
+}
+
+static inline void offer(unsigned buffer)
+{
+    io_uring_buf_ring_add(offered, buffer_memory(buffer), service->buffer_size,
+                          (unsigned short)buffer, io_uring_buf_ring_mask(service->buffers), 0);
+    io_uring_buf_ring_advance(offered, 1);
+}
+
+/* Goes on with a connection, or ends it, after anything of it has completed. */
+static inline void settle(int fd)
+{
+    bool is_held_back = states[fd].later != NULL || states[fd].has_ended;
+
+    if (!states[fd].is_open)
+        return;
+    states[fd].is_over |= states[fd].has_ended && !states[fd].sending;
+    if (is_held_back || states[fd].is_over)
+        stop_receiving(fd);
+    else if (!states[fd].receiving)
+        receive_again(fd);
+    if (!states[fd].is_over || states[fd].receiving || states[fd].sending)
+        return;
+    if (service->ended != NULL)
+        service->ended(fd);
+    free(states[fd].later);
+    states[fd].later = NULL;
+    states[fd].is_open = false;
+    close(fd);
+    if (!accepting) /* perhaps for want of what is free now */
+        accept_again();
+}
+
+static inline void give_back(unsigned buffer)
+{
+    offer(buffer);
+    while (starved_count > 0)
+        settle(starved[--starved_count]);
+}
+
+/* The bytes have to stay until `sent`; one send at a time. */
+static inline void send_from(int fd, const void *data, size_t size, unsigned mark)
+{
+    struct io_uring_sqe *sqe = submission();
+
+    io_uring_prep_send(sqe, fd, data, size, MSG_NOSIGNAL | MSG_WAITALL);
+    sqe->user_data = name_of(SEND, fd, mark);
+    states[fd].sending = true;
+}
+
+static inline void send_later(int fd)
+{
+    states[fd].going = states[fd].later;
+    states[fd].later = NULL;
+    send_from(fd, states[fd].going->data, states[fd].going->size, COPY);
+}
+
+static inline bool send_copy(int fd, const void *data, size_t size)
+{
+    struct later *later = states[fd].later;
+    size_t before = later != NULL ? later->size : 0;
+
+    later = realloc(later, sizeof(*later) + before + size);
+    if (later == NULL)
+        return false;
+    memcpy(later->data + before, data, size);
+    later->size = before + size;
+    states[fd].later = later;
+    if (!states[fd].sending)
+        send_later(fd);
+    return true;
+}
+
+static inline void sent(int fd, unsigned mark, int result)
+{
+    states[fd].sending = false;
+    states[fd].is_over |= result < 0;
+    if (mark == COPY)
+        free(states[fd].going);
+    else
+        service->sent(fd, mark);
+    if (states[fd].later != NULL && !states[fd].is_over)
+        send_later(fd);
+    if (!states[fd].sending && service->all_sent != NULL)
+        service->all_sent(fd);
+    settle(fd);
+}
+
+/* Ends a connection whatever is on its way. */
+static inline void cut(int fd)
+{
+    states[fd].is_over = true;
+    shutdown(fd, SHUT_RDWR); /* ends a send that waits */
+    settle(fd);
+}
+
+static inline void accepted(int fd, unsigned flags)
+{
+    accepting = (flags & IORING_CQE_F_MORE) != 0;
+    if (fd >= CONNECTION_LIMIT) {
+        close(fd);
+    } else if (fd >= 0) {
+        memset(&states[fd], 0, sizeof(states[fd]));
+        states[fd].is_open = true;
+        receive_again(fd);
+    }
+    if (!accepting && fd != -EMFILE && fd != -ENFILE && fd != -ENOMEM && fd != -ENOBUFS)
+        accept_again();
+}
+
+static inline void received(int fd, int result, unsigned flags)
+{
+    unsigned buffer = flags >> IORING_CQE_BUFFER_SHIFT;
+
+    if (!(flags & IORING_CQE_F_MORE))
+        states[fd].receiving = false;
+    if (result > 0 && states[fd].is_over)
+        give_back(buffer);
+    else if (result > 0)
+        states[fd].is_over = !service->received(fd, buffer_memory(buffer), (size_t)result, buffer);
+    else if (result == 0)
+        states[fd].has_ended = true;
+    else if (result != -ENOBUFS && result != -ECANCELED)
+        states[fd].is_over = true;
+    if (result == -ENOBUFS && !states[fd].is_over && states[fd].later == NULL)
+        starved[starved_count++] = fd;
+    else
+        settle(fd);
+}
+
+static inline void completed(uint64_t data, int result, unsigned flags)
+{
+    int fd = (int)(uint32_t)data;
+
+    switch ((enum what)(data >> 56)) {
+    case ACCEPT:
+        accepted(result, flags);
+        break;
+    case RECEIVE:
+        received(fd, result, flags);
+        break;
+    case SEND:
+        sent(fd, (unsigned)(data >> 32) & COPY, result);
+        break;
+    default:
+        break;
+    }
+}
+
+static inline void open_server(const char *address)
+{
+    sigset_t ends;
+
+    sigemptyset(&ends);
+    sigaddset(&ends, SIGINT);
+    sigaddset(&ends, SIGTERM);
+    sigprocmask(SIG_BLOCK, &ends, NULL);
+    listener = listen_on(address);
+    signals = signalfd(-1, &ends, SFD_CLOEXEC);
+    if (signals < 0)
+        err(1, "signalfd");
+    print_listening(listener, address);
+}
+
+static inline void *map(size_t size)
+{
+    void *mapped = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (mapped == MAP_FAILED)
+        err(1, "mmap");
+    return mapped;
+}
+
+static inline void open_ring(void)
+{
+    struct io_uring_params params = {.flags = IORING_SETUP_SINGLE_ISSUER |
+                                              IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_SUBMIT_ALL |
+                                              IORING_SETUP_CQSIZE,
+                                     .cq_entries = COMPLETIONS};
+    struct io_uring_buf_reg reg = {.ring_entries = service->buffers};
+    int rc = io_uring_queue_init_params(ENTRIES, &ring, &params);
+
+    offered = map(service->buffers * sizeof(struct io_uring_buf));
+    memory = map((size_t)service->buffers * service->buffer_size);
+    reg.ring_addr = (uint64_t)(uintptr_t)offered;
+    if (rc == 0)
+        rc = io_uring_register_buf_ring(&ring, &reg, 0);
+    if (rc < 0) {
+        errno = -rc;
+        err(1, "io_uring");
+    }
+    io_uring_buf_ring_init(offered);
+    for (unsigned i = 0; i < service->buffers; i++)
+        offer(i);
+}
+
+static inline void wait_for_a_signal(void)
+{
+    struct io_uring_sqe *sqe = submission();
+
+    io_uring_prep_poll_add(sqe, signals, POLLIN);
+    sqe->user_data = name_of(SIGNAL, signals, 0);
+}
+
+/* Until SIGTERM or SIGINT. */
+static inline void serve(const struct service *what)
+{
+    struct io_uring_cqe *cqe;
+
+    service = what;
+    open_ring();
+    wait_for_a_signal();
+    accept_again();
+    for (;;) {
+        int wait = service->next != NULL ? service->next() : -1;
+        struct __kernel_timespec timeout = {.tv_sec = wait / 1000,
+                                            .tv_nsec = wait % 1000 * 1000000L};
+        io_uring_submit_and_wait_timeout(&ring, &cqe, 1, wait >= 0 ? &timeout : NULL, NULL);
+        for (unsigned left = io_uring_cq_ready(&ring); left > 0; left--) {
+            io_uring_peek_cqe(&ring, &cqe);
+            uint64_t data = cqe->user_data;
+            int result = cqe->res;
+            unsigned flags = cqe->flags;
+            io_uring_cqe_seen(&ring, cqe);
+            if (data >> 56 == SIGNAL)
+                return;
+            completed(data, result, flags);
+        }
+    }
+}
+
+#endif

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The echo server straight on io_uring: what Evert on io_uring is measured against. It reads no
+ * faster than the peer takes what comes back, and sends the rest of it also after the peer's end.
+ *
+ *     raw_uring_echo_server [ADDRESS]
+ *
+ * Bytes are sent from the buffer that they came in. Where half of the buffers are being sent from,
+ * as by peers that do not read, they are copied, so that none of the others wants for one.
+ */
+#include "raw_uring.h"
+
+enum { BUFFER = 64 * 1024, BUFFERS = 256 };
+
+static unsigned lent; /* buffers that are being sent from */
+
+static bool echo(int fd, char *data, size_t size, unsigned buffer)
+{
+    bool copied;
+
+    if (!states[fd].sending && lent < BUFFERS / 2) {
+        lent++;
+        send_from(fd, data, size, buffer);
+        return true;
+    }
+    copied = send_copy(fd, data, size);
+    give_back(buffer);
+    return copied;
+}
+
+static void sent_from_buffer(int fd, unsigned mark)
+{
+    (void)fd;
+    lent--;
+    give_back(mark);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct service echoing = {
+        .buffer_size = BUFFER,
+        .buffers = BUFFERS,
+        .received = echo,
+        .sent = sent_from_buffer,
+    };
+    const char *address = argc > 1 ? argv[1] : "tcp://127.0.0.1:9999";
+
+    open_server(address);
+    serve(&echoing);
+    remove_socket_file(address);
+    return 0;
+}
