@@ -5,7 +5,7 @@ import math
 from xml.sax.saxutils import escape
 
 WIDTH, LEFT, RIGHT = 760, 190, 96
-TOP, BOTTOM = 86, 52
+TOP, BOTTOM = 102, 52
 PLOT = WIDTH - LEFT - RIGHT
 INK, SOFT, GRID = "#1d2430", "#5c6675", "#e3e7ec"
 FONT = "system-ui, 'DejaVu Sans', Verdana, sans-serif"
@@ -42,12 +42,15 @@ class Drawing:
                  stroke_width=1)
 
     def legend(self, series):
-        """{name: colour}, in a line below the subtitle."""
-        x = 20
+        """{name: colour}, in a line or two below the subtitle."""
+        x, y = 20, 59
         for name, color in series.items():
-            self.box(x, 59, 11, 11, color)
-            self.text(x + 16, 69, name)
-            x += 34 + 6.6 * len(name)
+            width = 34 + 6.6 * len(name)
+            if x + width > WIDTH:
+                x, y = 20, y + 17
+            self.box(x, y, 11, 11, color)
+            self.text(x + 16, y + 10, name)
+            x += width
 
     def finish(self, height):
         head = (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height:.0f}" '
@@ -118,19 +121,20 @@ def dots(title, subtitle, series, groups, unit):
     return drawing.finish(bottom + BOTTOM)
 
 
-def bars(title, subtitle, series, groups, unit, words="{:,.0f}".format):
+def bars(title, subtitle, series, groups, unit, words="{:,.0f}".format, legend=True):
     """Bars from 0, one below the other: groups are [(label, {name: value})]."""
     return stacks(title, subtitle, series,
                   [(label, [{name: value} for name, value in values.items()])
-                   for label, values in groups], unit, words)
+                   for label, values in groups], unit, words, legend)
 
 
-def stacks(title, subtitle, series, groups, unit, words="{:,.0f}".format):
+def stacks(title, subtitle, series, groups, unit, words="{:,.0f}".format, legend=True):
     """Bars from 0 in parts, one behind the other: groups are [(label, [{part: value}])]."""
     step = 17
     axis = Axis(0, max(sum(stack.values()) for _, group in groups for stack in group))
     drawing = Drawing(title, subtitle)
-    drawing.legend(series)
+    if legend:
+        drawing.legend(series)
     bottom = TOP + sum(step * len(group) + 14 for _, group in groups)
     axis.draw(drawing, bottom, unit)
     y = TOP

@@ -208,7 +208,7 @@ def trace(server, load, options, seconds):
     """Gives the server's calls while a load lasted, and the load's requests."""
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "trace"
-        with served([*TRACE, "-o", log, server], core=None, target=traced_child) as strace:
+        with served([*TRACE, "-o", log, *server], core=None, target=traced_child) as strace:
             results = run_load(load, strace.address, **options, seconds=seconds)
         return read_trace(log.read_text(encoding="ascii")), results["requests"]
 

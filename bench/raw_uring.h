@@ -54,6 +54,7 @@ static struct io_uring_buf_ring *offered;
 static char *memory; /* of the buffers */
 static int listener, signals;
 static bool accepting;
+static unsigned lent;                                /* buffers that were not given back */
 static int starved[CONNECTION_LIMIT], starved_count; /* found no buffer */
 
 static inline uint64_t name_of(enum what what, int fd, unsigned mark)
@@ -141,6 +142,7 @@ static inline void settle(int fd)
 static inline void give_back(unsigned buffer)
 {
     offer(buffer);
+    lent--;
     while (starved_count > 0)
         settle(starved[--starved_count]);
 }
@@ -219,6 +221,7 @@ static inline void received(int fd, int result, unsigned flags)
 {
     unsigned buffer = flags >> IORING_CQE_BUFFER_SHIFT;
 
+    lent += result > 0;
     if (!(flags & IORING_CQE_F_MORE))
         states[fd].receiving = false;
     if (result > 0 && states[fd].is_over)
@@ -229,7 +232,8 @@ static inline void received(int fd, int result, unsigned flags)
         states[fd].has_ended = true;
     else if (result != -ENOBUFS && result != -ECANCELED)
         states[fd].is_over = true;
-    if (result == -ENOBUFS && !states[fd].is_over && states[fd].later == NULL)
+    /* By now buffers may be there again; where none is, one that is given back goes on with it. */
+    if (result == -ENOBUFS && lent == service->buffers)
         starved[starved_count++] = fd;
     else
         settle(fd);

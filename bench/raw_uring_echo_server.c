@@ -5,21 +5,18 @@
  *
  *     raw_uring_echo_server [ADDRESS]
  *
- * Bytes are sent from the buffer that they came in. Where half of the buffers are being sent from,
- * as by peers that do not read, they are copied, so that none of the others wants for one.
+ * Bytes are sent from the buffer that they came in. Where half of the buffers are lent,
+ * as to peers that do not read, bytes are copied, so that none of the others wants for one.
  */
 #include "raw_uring.h"
 
 enum { BUFFER = 64 * 1024, BUFFERS = 256 };
-
-static unsigned lent; /* buffers that are being sent from */
 
 static bool echo(int fd, char *data, size_t size, unsigned buffer)
 {
     bool copied;
 
     if (!states[fd].sending && lent < BUFFERS / 2) {
-        lent++;
         send_from(fd, data, size, buffer);
         return true;
     }
@@ -31,7 +28,6 @@ static bool echo(int fd, char *data, size_t size, unsigned buffer)
 static void sent_from_buffer(int fd, unsigned mark)
 {
     (void)fd;
-    lent--;
     give_back(mark);
 }
 

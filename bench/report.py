@@ -12,12 +12,25 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True
 import chart  # noqa: E402  (it must not leave compiled files among the sources)
-from rows import OURS, RAW, ROWS  # noqa: E402
+from rows import ROWS  # noqa: E402
+from servers import RAW, RAW_URING  # noqa: E402
 
 TOP = Path(__file__).resolve().parent.parent
 
-COLORS = {"coroutines": "#1b6ca8", "callbacks": "#d9772b", RAW: "#8b94a1"}
-OUR_COLORS = {name: COLORS[name] for name in OURS}
+COLORS = {"coroutines": "#1b6ca8", "callbacks": "#d9772b", RAW: "#8b94a1",
+          "coroutines on io_uring": "#6fb1dd", "callbacks on io_uring": "#efb27f",
+          RAW_URING: "#c3c9d1"}
+PEER_COLOR = "#9a7fb8"
+
+
+def ours(pairs):
+    """The servers of Evert that were measured, and what each is held against."""
+    return {name: each["raw"] for row in pairs for name, each in row["servers"].items()
+            if each["raw"]}
+
+
+def colors(names):
+    return {name: color for name, color in COLORS.items() if name in names}
 
 
 # --- Words ----------------------------------------------------------------------------------------
@@ -68,66 +81,95 @@ def more_calls(calls, of_raw):
                      if abs(count) >= 0.05)
 
 
-# --- Rows beside raw epoll ------------------------------------------------------------------------
+# --- Rows beside the same straight on the kernel --------------------------------------------------
 
 
 def throughput_section(pairs):
     rows = []
     for each in pairs:
         middle = each["medians"]
-        for server in OURS:
-            beside = each["beside"][server]
+        for server, beside in each["beside"].items():
+            raw = each["servers"][server]["raw"]
             judged = next(what for what in (beside["throughput"], beside["more_ns"])
                           if "verdict" in what)
             bound = (f"at least {judged['bound']:.2f}" if judged is beside["throughput"] else
                      f"at most {judged['bound']:.0f} ns more: {in_words(judged, 1)}")
             rows.append([f"`{each['row']}`", server, f"{middle[server]['per_second']:,.0f}",
-                         f"{middle[RAW]['per_second']:,.0f}", in_words(beside["throughput"]),
+                         f"{middle[raw]['per_second']:,.0f}", in_words(beside["throughput"]),
                          bound, judged["verdict"]])
-    return table(["row", "style", "a second", "raw epoll's", "ratio", "bound", "verdict"], rows)
+    return table(["row", "style", "a second", "raw", "ratio", "bound", "verdict"], rows)
 
 
 def cpu_section(pairs):
     rows = []
     for each in pairs:
         middle = each["medians"]
-        for server in OURS:
-            cpu = each["beside"][server]["cpu"]
+        for server, beside in each["beside"].items():
+            raw, cpu = each["servers"][server]["raw"], beside["cpu"]
             rows.append([f"`{each['row']}`", server, f"{each['rate']:,}",
                          f"{middle[server]['cpu_ns'] / 1000:.2f}",
-                         f"{middle[RAW]['cpu_ns'] / 1000:.2f}", in_words(cpu), cpu["level"]])
-    return table(["row", "style", "requests a second", "µs of CPU each", "raw epoll's", "ratio",
-                  "less or more"], rows)
+                         f"{middle[raw]['cpu_ns'] / 1000:.2f}", in_words(cpu),
+                         f"at most {cpu['bound']:.2f}", cpu["verdict"]])
+    return table(["row", "style", "requests a second", "µs of CPU each", "raw", "ratio",
+                  "bound", "verdict"], rows)
 
 
 def calls_section(pairs):
     rows = []
     for each in pairs:
         for connections, servers in (each["calls"] or {}).items():
-            totals = [f"{sum(servers[server].values()):.3f}" for server in (*OURS, RAW)]
-            more = [f"{server}: {words}" for server in OURS
-                    if (words := more_calls(servers[server], servers[RAW]))]
-            rows.append([f"`{each['row']}`", connections, *totals, "; ".join(more)])
-    return table(["row", "connections", *OURS, "raw epoll", "beside raw epoll"], rows)
+            for server, calls in servers.items():
+                raw = each["servers"][server]["raw"]
+                rows.append([f"`{each['row']}`", connections, server,
+                             f"{sum(calls.values()):.3f}",
+                             more_calls(calls, servers[raw]) if raw else ""])
+    return table(["row", "connections", "server", "calls", "beside raw"], rows)
 
 
 def ratio_chart(pairs, what, title, subtitle, unit):
-    groups = [(each["row"], {server: (each["beside"][server][what]["median"],
-                                      each["beside"][server][what]["interval"])
-                             for server in OURS}) for each in pairs]
-    return chart.dots(title, subtitle, OUR_COLORS, groups, unit)
+    groups = [(each["row"], {server: (beside[what]["median"], beside[what]["interval"])
+                             for server, beside in each["beside"].items()}) for each in pairs]
+    return chart.dots(title, subtitle, colors(ours(pairs)), groups, unit)
 
 
 def calls_chart(pairs):
-    groups = []
+    groups, names = [], set()
     for each in pairs:
         if each["calls"]:
             servers = each["calls"]["1"]
-            groups.append((each["row"], {server: sum(servers[server].values())
-                                         for server in (*OURS, RAW)}))
+            names |= set(servers)
+            groups.append((each["row"], {server: sum(calls.values())
+                                         for server, calls in servers.items()}))
     return chart.bars("System calls for each request",
                       "By strace, with a single connection, so that no call serves two of them",
-                      COLORS, groups, "calls", "{:.2f}".format)
+                      colors(names), groups, "calls", "{:.2f}".format)
+
+
+# --- Beside other libraries -----------------------------------------------------------------------
+
+LEVELS = {"more": "ahead", "less": "behind"}
+
+
+def peers_section(row):
+    """All servers of a row, the fastest first."""
+    lines = []
+    for name, middle in fastest_first(row):
+        ahead = row["ahead"].get(name)
+        lines.append([name, f"{middle['per_second']:,.0f}", in_words(ahead) if ahead else "",
+                      LEVELS.get(ahead["level"], ahead["level"]) if ahead else ""])
+    return table(["server", f"{row['unit']}s a second", "Evert's coroutines, times this", ""],
+                 lines)
+
+
+def peers_chart(row):
+    groups = [(name, {name: middle["per_second"]}) for name, middle in fastest_first(row)]
+    series = {name: COLORS.get(name, PEER_COLOR) for name in row["medians"]}
+    return chart.bars(row["title"], f"{row['unit'].capitalize()}s a second, on one core",
+                      series, groups, "a second", legend=False)
+
+
+def fastest_first(row):
+    return sorted(row["medians"].items(), key=lambda item: -item[1]["per_second"])
 
 
 # --- The other rows -------------------------------------------------------------------------------
@@ -189,10 +231,11 @@ INTRODUCTION = """\
 
 # Benchmarks
 
-Evert is held against the same service written straight on epoll in the best form that was found
-for it ([bench/raw_epoll_server.c](../bench/raw_epoll_server.c),
-[raw_echo_server.c](../bench/raw_echo_server.c), [raw_sink_server.c](../bench/raw_sink_server.c)).
-All servers keep the whole contract: the greeting servers have a limit for a line, tell of one that
+Evert is held against the same service written straight on epoll and straight on io_uring, in the
+best form that was found for it ([bench/raw_epoll_server.c](../bench/raw_epoll_server.c),
+[raw_echo_server.c](../bench/raw_echo_server.c), [raw_sink_server.c](../bench/raw_sink_server.c),
+and `raw_uring_*` beside them), and against the same in other libraries
+([bench/peers](../bench/peers)). All servers keep the whole contract: the greeting servers have a limit for a line, tell of one that
 is too long and say farewell without destroying what they sent; none reads faster than its peer
 does. Every byte of every answer is checked.
 
@@ -207,8 +250,8 @@ THROUGHPUT = """\
 ## Requests a second
 
 As many as one core can serve. In `line-D-N` each of N connections sends D names at a time and waits
-for the D greetings; in `connect` each greeting has a connection of its own; in `echo-B` B bytes
-come back as they went; in `bulk` pieces of 64 KiB are read and dropped.
+for the D greetings; in `connect` and `storm` each greeting has a connection of its own; in `echo-B`
+B bytes come back as they went; in `bulk` pieces of 64 KiB are read and dropped.
 """
 
 CPU = """\
@@ -216,6 +259,13 @@ CPU = """\
 
 All servers are given the same number of requests a second, half of what the slowest can do. What
 the server's process uses is read by its clock.
+"""
+
+PEERS = """\
+## Beside other libraries
+
+Each is written as its users would write it, on one thread, unless it is one that has a thread or a
+process for each connection. Rounds of these are among the others, though fewer.
 """
 
 CALLS = """\
@@ -251,6 +301,9 @@ def machine_section(rows):
         about["compiler"],
         f"servers on core {about['server_core']}, load on core {about['load_core']}, in {network}",
     ]
+    versions = {name: each["peer"] for row in rows if row["kind"] == "pairs"
+                for name, each in row["servers"].items() if each["peer"]}
+    lines += [f"{name}: {version}" for name, version in versions.items()]
     commands = [[f"`{row['row']}`", f"{row['round_count']}", f"`{row['command']}`",
                  f"{row['took']:.0f}"] for row in rows]
     return ("## How it was measured\n\n" + "".join(f"- {line}\n" for line in lines) + "\n"
@@ -298,18 +351,25 @@ class Page:
 
 def add_pairs(page, pairs):
     page.add(THROUGHPUT)
-    page.draw("throughput", "Requests a second, beside raw epoll", ratio_chart(
-        pairs, "throughput", "Requests a second, beside raw epoll",
-        "Ratio, and its 95 % interval; to the right is faster", "times raw epoll"))
+    page.draw("throughput", "Requests a second, beside raw C", ratio_chart(
+        pairs, "throughput", "Requests a second, beside raw C on the same back end",
+        "Ratio, and its 95 % interval; to the right is faster", "times raw"))
     page.add(throughput_section(pairs), CPU)
-    page.draw("cpu", "CPU time for each request, beside raw epoll", ratio_chart(
-        pairs, "cpu", "CPU time for each request, beside raw epoll",
-        "Ratio at the same number of requests a second; to the left is less", "times raw epoll"))
+    page.draw("cpu", "CPU time for each request, beside raw C", ratio_chart(
+        pairs, "cpu", "CPU time for each request, beside raw C on the same back end",
+        "Ratio at the same number of requests a second; to the left is less", "times raw"))
     page.add(cpu_section(pairs))
     if any(each["calls"] for each in pairs):
         page.add(CALLS)
         page.draw("calls", "System calls for each request", calls_chart(pairs))
         page.add(calls_section(pairs))
+    with_peers = [each for each in pairs if each["ahead"]]
+    if with_peers:
+        page.add(PEERS)
+    for each in with_peers:
+        page.add(f"### {each['title']}\n")
+        page.draw(each["row"], each["title"], peers_chart(each))
+        page.add(peers_section(each))
 
 
 def make_page(rows):

@@ -9,28 +9,14 @@ from dataclasses import dataclass, field
 import measuring
 import stats
 from measuring import Failure
+from servers import COROUTINES
 
-RAW, OURS = "raw", ("coroutines", "callbacks")
-SERVERS = (*OURS, RAW)
+PEER_ROUNDS = 7         # as many tell how far another library is away
 
-GREETING = {
-    "coroutines": "examples/greeting/coroutine_server",
-    "callbacks": "examples/greeting/callback_server",
-    RAW: "bench/raw_epoll_server",
-}
-ECHO = {
-    "coroutines": "examples/echo/coroutine_server",
-    "callbacks": "examples/echo/callback_server",
-    RAW: "bench/raw_echo_server",
-}
-SINK = {
-    "coroutines": "bench/coroutine_sink",
-    "callbacks": "bench/callback_sink",
-    RAW: "bench/raw_sink_server",
-}
-
-LEAST_RATIO = 0.95      # of requests a second to raw's
-MOST_OVER_RAW = 40.0    # nanoseconds a request, 16 names at a time
+LEAST_RATIO = 0.97      # of requests a second to raw's, ...
+LEAST_LARGE = 0.98      # ... and where they are large
+MOST_OVER_RAW = 25.0    # nanoseconds a request, 16 names at a time
+MOST_CPU = 1.05         # of CPU time for each request to raw's, at a fixed rate
 MOST_SLOWED = 1.5       # of the others' latency, by one that is busy
 MOST_CALLBACK = 60.0    # nanoseconds for a callback added and fired
 MOST_IDLE = 600         # bytes allocated for an idle connection in callbacks
@@ -49,25 +35,38 @@ def two_digits(value):
 
 
 class Context:
-    """What all rows are given: the build folder, how many rounds, of how many seconds."""
+    """What all rows are given: the build folder, who is measured, how many rounds, of how many
+    seconds."""
 
-    def __init__(self, build, rounds, seconds):
-        self.build, self.rounds, self.seconds = build, rounds, seconds
+    def __init__(self, build, servers, rounds, seconds):
+        self.build, self.servers, self.rounds, self.seconds = build, servers, rounds, seconds
 
-    def rounds_of(self, measure):
-        """Gives the rounds, each {server: measurement}, of servers one right after the other in an
-        order that changes. A round in which others had much of the machine, or a server did not
-        keep up with a rate, is set aside and measured again; not for ever, though."""
+    def of_evert(self):
+        return [server for server in self.servers if server.raw]
+
+    def without_peers(self):
+        return [server for server in self.servers if not server.peer]
+
+    def rounds_of(self, measure, peers=False):
+        """Gives the rounds, each {name: measurement}, of servers one right after the other in an
+        order that changes; peers are in the first of them. A round in which others had much of the
+        machine, or a server did not keep up with a rate, is set aside and measured again; not for
+        ever, though."""
         rounds, again = [], self.rounds // 2
         while len(rounds) < self.rounds:
-            turn = (len(rounds) + again) % len(SERVERS)
-            order = SERVERS[turn:] + SERVERS[:turn]
-            measured = {server: watched(measure, server) for server in order}
+            measured = self.servers if peers and len(rounds) < PEER_ROUNDS else self.without_peers()
+            turn = (len(rounds) + again) % len(measured)
+            measured = {server.name: watched(measure, server)
+                        for server in measured[turn:] + measured[:turn]}
             if again > 0 and is_disturbed([measured]):
                 again -= 1
             else:
                 rounds.append(measured)
         return rounds
+
+
+def about(server):
+    return {"raw": server.raw, "peer": server.peer}
 
 
 def watched(measure, server):
@@ -87,16 +86,17 @@ def is_disturbed(rounds):
 
 @dataclass
 class Pairs:
-    """Requests a second and CPU time for each, beside raw epoll, and the system calls."""
+    """Requests a second and CPU time for each, beside the same straight on the kernel, and the
+    system calls; and requests a second beside other libraries."""
 
     name: str
     title: str
-    programs: dict
+    service: str
     options: dict
     load: str = "bench/load"
     unit: str = "request"
-    judged: str = "ratio"  # or "ns": how much more time a request may take
-    rounds: int = 31
+    bound: float = LEAST_RATIO  # of the ratio; 0: what is judged is how much more time one takes
+    rounds: int = 21
     kind: str = field(default="pairs", init=False)
 
     def command(self):
@@ -104,11 +104,11 @@ class Pairs:
 
     def measure(self, context, server, rate):
         load = context.build / self.load
-        with measuring.served([context.build / self.programs[server]]) as process:
+        with measuring.served(server.command(self.service)) as process:
             options = self.options | {"seconds": context.seconds, "pid": process.pid}
             full = measuring.run_load(load, process.address, **options)
-            paced = (measuring.run_load(load, process.address, **options, rate=rate) if rate
-                     else full)
+            paced = (measuring.run_load(load, process.address, **options, rate=rate)
+                     if rate and not server.peer else full)
         return {
             "per_second": full["per_second"],
             "ns": 1e9 / full["per_second"],
@@ -116,7 +116,7 @@ class Pairs:
             "cpu_share": full["cpu_ns"] / full["seconds"] / 1e9,
             # On a machine that is overloaded a server may not run at all for so short a time.
             "cpu_ns": max(paced["cpu_ns"], 1) / max(paced["requests"], 1),
-            "held": paced["per_second"] / rate if rate else 1,
+            "held": paced["per_second"] / rate if rate and not server.peer else 1,
             "full_p99_us": full.get("p99_us"),
             "p50_us": paced.get("p50_us"),
             "p99_us": paced.get("p99_us"),
@@ -125,36 +125,46 @@ class Pairs:
     def choose_rate(self, context):
         """The first of everything is not like the rest, and so serves for this."""
         slowest = min(watched(lambda server: self.measure(context, server, None),
-                              server)["per_second"] for server in SERVERS)
+                              server)["per_second"] for server in context.without_peers())
         return two_digits(slowest * RATE_SHARE)
 
     def run(self, context):
         rate = self.choose_rate(context)
         print(f"{self.title}: {context.rounds} rounds of {context.seconds} s, "
               f"then at {rate:,} a second\n", flush=True)
-        rounds = context.rounds_of(lambda server: self.measure(context, server, rate))
+        rounds = context.rounds_of(lambda server: self.measure(context, server, rate), peers=True)
         results = {"unit": self.unit, "rate": rate, "rounds": rounds,
-                   "medians": {server: {what: stats.middle(rounds, server, what)
-                                        for what in ("per_second", "cpu_ns", "cpu_share")}
-                               for server in SERVERS},
-                   "beside": {server: self.compare(rounds, server) for server in OURS},
+                   "servers": {server.name: about(server) for server in context.servers},
+                   "medians": {server.name: {what: stats.middle(rounds, server.name, what)
+                                             for what in ("per_second", "cpu_ns", "cpu_share")}
+                               for server in context.servers},
+                   "beside": {server.name: self.compare(rounds, server)
+                              for server in context.of_evert()},
+                   "ahead": {server.name: self.ahead(rounds, server)
+                             for server in context.servers if server.peer},
                    "calls": self.count(context)}
         self.show(results)
         return results
 
     def compare(self, rounds, server):
         busy = is_disturbed(rounds)
-        ratio = stats.summary(stats.ratios(rounds, server, RAW, "per_second"))
-        cpu = stats.summary(stats.ratios(rounds, server, RAW, "cpu_ns"))
-        more = stats.summary(stats.differences(rounds, server, RAW, "ns"))
-        cpu["level"] = stats.level(cpu["values"], busy)
-        if self.judged == "ratio":
-            ratio |= {"bound": LEAST_RATIO,
-                      "verdict": stats.verdict(ratio["values"], LEAST_RATIO, True, busy)}
+        ratio = stats.summary(stats.ratios(rounds, server.name, server.raw, "per_second"))
+        cpu = stats.summary(stats.ratios(rounds, server.name, server.raw, "cpu_ns"))
+        more = stats.summary(stats.differences(rounds, server.name, server.raw, "ns"))
+        if self.bound:
+            ratio |= {"bound": self.bound,
+                      "verdict": stats.verdict(ratio["values"], self.bound, True, busy)}
         else:
             more |= {"bound": MOST_OVER_RAW,
                      "verdict": stats.verdict(more["values"], MOST_OVER_RAW, False, busy)}
+        cpu |= {"bound": MOST_CPU, "verdict": stats.verdict(cpu["values"], MOST_CPU, False, busy)}
         return {"throughput": ratio, "cpu": cpu, "more_ns": more}
+
+    @staticmethod
+    def ahead(rounds, peer):
+        """How many times what a peer serves do coroutines serve, on the back end that is usual."""
+        times = stats.summary(stats.ratios(rounds, COROUTINES, peer.name, "per_second"))
+        return times | {"level": stats.level(times["values"])}
 
     def count(self, context):
         """The calls for each request with one connection, and with as many as the row has."""
@@ -163,34 +173,34 @@ class Pairs:
         counts = {}
         for connections in sorted({1, self.options["connections"]}):
             options = self.options | {"connections": connections}
-            for server in SERVERS:
+            for server in context.without_peers():
                 measuring.fresh_network()
-                counts.setdefault(str(connections), {})[server] = measuring.count_calls(
-                    context.build / self.programs[server], context.build / self.load, options)
+                counts.setdefault(str(connections), {})[server.name] = measuring.count_calls(
+                    server.command(self.service), context.build / self.load, options)
         return counts
 
     def show(self, results):
         unit = self.unit
-        print(f"    {'':<12}{unit + 's/s':>12}  {'ratio':<28}{'CPU ns':>9}  {'ratio':<28}"
+        print(f"    {'':<24}{unit + 's/s':>12}  {'ratio':<28}{'CPU ns':>9}  {'ratio':<28}"
               f"calls each, with {' and '.join(results['calls'] or ['-'])}")
-        for server in (RAW, *OURS):
-            middle = results["medians"][server]
+        for server, middle in results["medians"].items():
             beside = results["beside"].get(server)
             words = [stats.words(beside[what]["values"]) if beside else ""
                      for what in ("throughput", "cpu")]
             calls = "  ".join(f"{sum(each[server].values()):.3f}"
-                              for each in (results["calls"] or {}).values())
-            print(f"    {server:<12}{middle['per_second']:>12,.0f}  {words[0]:<28}"
+                              for each in (results["calls"] or {}).values() if server in each)
+            print(f"    {server:<24}{middle['per_second']:>12,.0f}  {words[0]:<28}"
                   f"{middle['cpu_ns']:>9,.0f}  {words[1]:<28}{calls}")
         print()
-        for server in OURS:
-            beside = results["beside"][server]
-            if self.judged == "ratio":
-                show(f"{server}: at least {LEAST_RATIO}", beside["throughput"]["verdict"])
+        for server, beside in results["beside"].items():
+            if self.bound:
+                show(f"{server}: at least {self.bound}", beside["throughput"]["verdict"])
             else:
                 show(f"{server}: ns more", stats.words(beside["more_ns"]["values"], 1))
                 show(f"at most {MOST_OVER_RAW:.0f} ns", beside["more_ns"]["verdict"])
-            show(f"{server}: CPU time", beside["cpu"]["level"])
+            show(f"{server}: CPU at most {MOST_CPU}", beside["cpu"]["verdict"])
+        for peer, times in results["ahead"].items():
+            show(f"times {peer}", f"{stats.words(times['values'])}: {times['level']}")
         print(flush=True)
 
 
@@ -208,7 +218,7 @@ class Busy:
     rounds: int = 15
     pieces: int = 7
     kind: str = field(default="busy", init=False)
-    programs = GREETING
+    service = "greeting"
     load = "bench/load"
 
     def command(self):
@@ -216,7 +226,7 @@ class Busy:
 
     def measure(self, context, server, rate):
         load = context.build / self.load
-        with measuring.served([context.build / self.programs[server]]) as process:
+        with measuring.served(server.command(self.service)) as process:
             options = self.options | {"seconds": context.seconds}
             if not rate:
                 return measuring.run_load(load, process.address, **options)
@@ -235,18 +245,17 @@ class Busy:
               f"{context.seconds / 4} s without and with, at {rate:,} a second\n", flush=True)
         rounds = context.rounds_of(lambda server: self.measure(context, server, rate))
         results = {"rate": rate, "rounds": rounds, "servers": {}}
-        for server in (RAW, *OURS):
-            slowed = stats.summary([each[server]["busy_us"] / each[server]["alone_us"]
+        for server in context.without_peers():
+            slowed = stats.summary([each[server.name]["busy_us"] / each[server.name]["alone_us"]
                                     for each in rounds])
-            if server in OURS:
+            if server.raw:
                 slowed |= {"bound": MOST_SLOWED,
                            "verdict": stats.verdict(slowed["values"], MOST_SLOWED, False,
                                                     is_disturbed(rounds))}
-            results["servers"][server] = {
-                "alone_us": stats.middle(rounds, server, "alone_us"),
-                "busy_us": stats.middle(rounds, server, "busy_us"), "slowed": slowed}
-            each = results["servers"][server]
-            show(server, f"p99 {each['alone_us']:.0f} us, with the busy one "
+            each = results["servers"][server.name] = {
+                "alone_us": stats.middle(rounds, server.name, "alone_us"),
+                "busy_us": stats.middle(rounds, server.name, "busy_us"), "slowed": slowed}
+            show(server.name, f"p99 {each['alone_us']:.0f} us, with the busy one "
                          f"{each['busy_us']:.0f} us; times {stats.words(slowed['values'])}"
                          f"  {slowed.get('verdict', '')}")
         print(flush=True)
@@ -263,7 +272,6 @@ class Idle:
     more: int = 8000
     rounds: int = 3
     kind: str = field(default="memory", init=False)
-    programs = GREETING
 
     def command(self):
         return f"bench/load ADDRESS --idle-only {self.more}"
@@ -279,8 +287,7 @@ class Idle:
     def measure(self, context, server):
         group = measuring.MemoryGroup()
         try:
-            with measuring.served([context.build / self.programs[server]],
-                                  group=group) as process:
+            with measuring.served(server.command("greeting"), group=group) as process:
                 with self.held(context, process.address, self.first):
                     before = measuring.resident_bytes(process.pid), group.kernel_bytes()
                     with self.held(context, process.address, self.more):
@@ -292,10 +299,10 @@ class Idle:
 
     def run(self, context):
         print(f"{self.title}: {self.more:,} of them, in bytes for each\n", flush=True)
-        rounds = [{server: watched(lambda each: self.measure(context, each), server)
-                   for server in SERVERS} for _ in range(context.rounds)]
+        rounds = [{server.name: watched(lambda each: self.measure(context, each), server)
+                   for server in context.servers} for _ in range(context.rounds)]
         results = {"rounds": rounds, "servers": {}}
-        for server in (RAW, *OURS):
+        for server in (server.name for server in context.servers):
             kernel = (stats.middle(rounds, server, "kernel")
                       if rounds[0][server]["kernel"] is not None else None)
             resident = stats.middle(rounds, server, "resident")
@@ -367,14 +374,15 @@ class Allocated:
 def lines(depth, connections):
     at_a_time = "a name at a time" if depth == 1 else f"{depth} names at a time"
     return Pairs(f"line-{depth}-{connections}",
-                 f"Greetings, {at_a_time}, {connections:,} connections", GREETING,
+                 f"Greetings, {at_a_time}, {connections:,} connections", "greeting",
                  {"connections": connections, "depth": depth},
-                 judged="ratio" if depth == 1 else "ns")
+                 bound=LEAST_RATIO if depth == 1 else 0)
 
 
 def echoes(size, words):
-    return Pairs(f"echo-{size}", f"Echo of {words}, 64 connections", ECHO,
-                 {"connections": 64, "echo": size})
+    return Pairs(f"echo-{size}", f"Echo of {words}, 64 connections", "echo",
+                 {"connections": 64, "echo": size},
+                 bound=LEAST_LARGE if size > 4096 else LEAST_RATIO)
 
 
 ROWS = [
@@ -382,13 +390,16 @@ ROWS = [
     lines(16, 64),
     lines(1, 1000),
     lines(16, 1000),
-    Pairs("connect", "Connect, a greeting, close; 64 at a time", GREETING,
+    lines(1, 9000),
+    Pairs("connect", "Connect, a greeting, close; 64 at a time", "greeting",
           {"connections": 64, "reconnect": True}, unit="connection"),
+    Pairs("storm", "Connect, a greeting, close; 1,000 at a time", "greeting",
+          {"connections": 1000, "reconnect": True}, unit="connection"),
     echoes(64, "64 B"),
     echoes(4096, "4 KiB"),
     echoes(65536, "64 KiB"),
-    Pairs("bulk", "Bulk data, read and dropped, 8 connections; in pieces of 64 KiB", SINK,
-          {"connections": 8}, load="bench/load_bulk", unit="piece"),
+    Pairs("bulk", "Bulk data, read and dropped, 8 connections; in pieces of 64 KiB", "sink",
+          {"connections": 8}, load="bench/load_bulk", unit="piece", bound=LEAST_LARGE),
     Busy("busy", "One busy connection among 1,000", {"connections": 999}),
     Idle("idle-memory", "Idle connections"),
     Allocated("idle-allocated", "An idle connection, in bytes that the library allocates"),

@@ -34,6 +34,7 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True
 import measuring  # noqa: E402  (it must not leave compiled files among the sources)
+import servers  # noqa: E402
 import stats  # noqa: E402
 from rows import ROWS, Context  # noqa: E402
 
@@ -64,9 +65,9 @@ def parse_arguments():
     return options
 
 
-def run(row, options, about):
+def run(row, options, found, about):
     began = time.monotonic()
-    context = Context(options.build, options.rounds or row.rounds, options.seconds)
+    context = Context(options.build, found, options.rounds or row.rounds, options.seconds)
     results = row.run(context)
     results = {"row": row.name, "kind": row.kind, "title": row.title, "command": row.command(),
                "round_count": context.rounds, "seconds": context.seconds,
@@ -91,9 +92,10 @@ def main():
           f"{about['load']:.2f}\n", flush=True)
     bad = False
     try:
+        found = servers.available(options.build)
         for row in ROWS:
             if not options.rows or row.name in options.rows:
-                bad |= stats.missed(run(row, options, about))
+                bad |= stats.missed(run(row, options, found, about))
     except KeyboardInterrupt:
         print("\nstopped")
         return 130

@@ -62,8 +62,8 @@ def summary(values):
 
 
 def ratios(rounds, of, over, what):
-    """In each round, what of the one stands to what of the other."""
-    return [each[of][what] / each[over][what] for each in rounds]
+    """In each round that has both, what of the one stands to what of the other."""
+    return [each[of][what] / each[over][what] for each in rounds if of in each and over in each]
 
 
 def differences(rounds, of, over, what):
@@ -71,7 +71,7 @@ def differences(rounds, of, over, what):
 
 
 def middle(rounds, of, what):
-    return statistics.median(each[of][what] for each in rounds)
+    return statistics.median(each[of][what] for each in rounds if of in each)
 
 
 def missed(results):

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from pathlib import Path
 
 sys.dont_write_bytecode = True
 import support  # noqa: E402  (it must not leave compiled files among the sources)
@@ -15,7 +16,9 @@ from support import Server, converse, expect, last_words  # noqa: E402
 
 sys.path.insert(0, os.path.join(support.SOURCE, "bench"))
 import rows  # noqa: E402
+import servers  # noqa: E402
 from measuring import load_command  # noqa: E402
+from servers import PROGRAMS, RAW, RAW_URING  # noqa: E402
 
 RUN = os.path.join(support.SOURCE, "bench/run.py")
 SECONDS = 0.05
@@ -159,29 +162,34 @@ def a_row_is_measured_alone():
         with open(os.path.join(folder, "line-1-64.json"), encoding="utf-8") as file:
             results = json.load(file)
     for connections in ("1", "64"):
-        for server in rows.SERVERS:
+        for server in ("coroutines", "callbacks", RAW):
             calls = results["calls"][connections][server]
             for name in ("recvfrom", "sendto"):
                 expect(f"{name}, {server}, {connections}", 1.0, round(calls[name], 2))
     for what in ("per_second", "cpu_ns"):
-        for server in rows.SERVERS:
+        for server in results["servers"]:
             expect(what, True, results["medians"][server][what] > 0)
 
 
 def main():
     cases = support.Cases()
+    found = [server.name for server in servers.available(Path(support.BUILD))]
+    styles = [style for style in PROGRAMS if style in found]
     for row in rows.ROWS:
         if row.kind == "pairs":
-            for style, program in row.programs.items():
-                cases.run(f"{row.name} {style} serves its row", serves_its_row, row, program)
-    for style, program in rows.GREETING.items():
+            for style in styles:
+                cases.run(f"{row.name} {style} serves its row", serves_its_row, row,
+                          PROGRAMS[style][row.service])
+    for style in styles:
         cases.run(f"{style} serves the others beside a busy one",
-                  serves_the_others_beside_a_busy_one, program)
+                  serves_the_others_beside_a_busy_one, PROGRAMS[style]["greeting"])
     cases.run("wrong greetings are found", the_load_finds_wrong_answers, "bench/load",
-              rows.ECHO["raw"])
+              PROGRAMS[RAW]["echo"])
     cases.run("wrong counts are found", the_load_finds_wrong_answers, "bench/load_bulk",
-              rows.ECHO["raw"])
+              PROGRAMS[RAW]["echo"])
     for name, answer, functions in RAW_CASES:
+        if "uring" in name and RAW_URING not in styles:
+            continue
         with Server(built(f"bench/{name}")) as server:
             server.answer = answer
             for function in functions:
