@@ -235,9 +235,9 @@ Evert is held against the same service written straight on epoll and straight on
 best form that was found for it ([bench/raw_epoll_server.c](../bench/raw_epoll_server.c),
 [raw_echo_server.c](../bench/raw_echo_server.c), [raw_sink_server.c](../bench/raw_sink_server.c),
 and `raw_uring_*` beside them), and against the same in other libraries
-([bench/peers](../bench/peers)). All servers keep the whole contract: the greeting servers have a limit for a line, tell of one that
-is too long and say farewell without destroying what they sent; none reads faster than its peer
-does. Every byte of every answer is checked.
+([bench/peers](../bench/peers)). All servers keep the whole contract: the greeting servers have a
+limit for a line, tell of one that is too long and say farewell without destroying what they sent;
+none reads faster than its peer does. Every byte of every answer is checked.
 
 The server has one core and the load another, in a network of their own. In each round all servers
 are measured, one right after the other, in an order that changes, each in a new process. A ratio is
