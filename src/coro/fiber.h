@@ -73,6 +73,16 @@ static inline void evert__fiber_fini(struct evert__fiber *fiber)
 #endif
 }
 
+/* Whether it may be called on the stack itself, right before it is left. */
+static inline bool evert__fiber_may_fini_itself(void)
+{
+#ifdef EVERT__TSAN
+    return false;
+#else
+    return true;
+#endif
+}
+
 /* This very stack is `fiber`: the loop's, before it switches to a task. */
 static inline void evert__fiber_is_here(struct evert__fiber *fiber)
 {

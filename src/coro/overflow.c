@@ -31,7 +31,7 @@ static void explain(const struct evert__task *task)
         text, sizeof(text),
         "evert: stack overflow in task %s, spawned at %s: all of its %zu KiB are used. Keep large "
         "arrays off the stack, or give the task more with evert_spawn_with().\n",
-        task->name, task->place, task->stack.size / 1024);
+        task->name, task->place, task->stack->size / 1024);
     (void)evert__sys_write(2, text, size);
 }
 
@@ -49,7 +49,7 @@ static void handler(int number, siginfo_t *info, void *machine)
     evert_loop *loop = evert__loop_running();
     const struct evert__task *task = loop != NULL ? loop->current : NULL;
     if (task != NULL) {
-        uintptr_t at = (uintptr_t)info->si_addr, low = (uintptr_t)task->stack.low;
+        uintptr_t at = (uintptr_t)info->si_addr, low = (uintptr_t)task->stack->low;
         if (at < low && at >= low - EVERT__STACK_GUARD)
             explain(task);
     }

@@ -291,7 +291,7 @@ void evert__scope_check(const struct evert__task *task, const void *frame)
     if (scope == NULL)
         return;
     /* While the task runs: one below the frame that asks was in a function that has returned. */
-    if (frame != NULL && (task->root || scope < task->stack.low || scope >= (const char *)frame))
+    if (frame != NULL && (task->root || scope < task->stack->low || scope >= (const char *)frame))
         return;
     evert__misuse("task %s, spawned at %s: a function returned without leaving its scope",
                   task->name, task->place);

@@ -154,7 +154,7 @@ struct evert__stack *evert__stack_get(struct evert__stack_pool *pool, size_t siz
 
 void evert__stack_put(struct evert__stack_pool *pool, struct evert__stack *stack)
 {
-    if (stack->size != EVERT__STACK_USUAL) {
+    if (!evert__stack_is_usual(stack)) {
         (void)unmap_stack(stack);
         return;
     }

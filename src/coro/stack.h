@@ -39,7 +39,16 @@ void evert__stack_pool_fini(struct evert__stack_pool *pool);
  */
 struct evert__stack *evert__stack_get(struct evert__stack_pool *pool, size_t size);
 
-/* Gives a stack back. It must not be the one that runs. */
+/* Whether it goes back to the pool, and is not unmapped, when it is given back. */
+static inline bool evert__stack_is_usual(const struct evert__stack *stack)
+{
+    return stack->size == EVERT__STACK_USUAL;
+}
+
+/*
+ * Gives a stack back. One that runs may be given back only if it is a usual one, and nothing may
+ * take a stack before it is left.
+ */
 void evert__stack_put(struct evert__stack_pool *pool, struct evert__stack *stack);
 
 #endif

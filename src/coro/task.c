@@ -10,9 +10,13 @@
 #include "coro/describe.h"
 #include "coro/wait.h"
 
-static struct evert__task *task_of_stack(struct evert__stack *stack)
+enum { LINE = 64 }; /* of the cache */
+
+/* Where the control block of a task lies: at the top of its stack, at the beginning of a line. */
+static struct evert__task *block_on(const struct evert__stack *stack)
 {
-    return EVERT__CONTAINER(stack, struct evert__task, stack);
+    uintptr_t below = (uintptr_t)stack - sizeof(struct evert__task);
+    return (struct evert__task *)(below & ~(uintptr_t)(LINE - 1));
 }
 
 /*
@@ -32,6 +36,36 @@ static struct evert__task *switch_in(struct evert__tasks *tasks, struct evert__t
     return task;
 }
 
+struct join {
+    struct evert__waiter waiter;
+    struct evert__task *joined;
+    char *description;
+    int rc; /* of the joined, which is gone by the time its joiner runs */
+};
+
+/* A task that has ended leaves the books, and unless it is kept its stack is another's. */
+static void let_go(struct evert__task *task, struct join *join)
+{
+    bool kept = task->kept;
+    evert__link_remove(&task->all);
+    if (task->home != NULL)
+        evert__scope_child_ended(task->home, task);
+    if (join != NULL)
+        evert__description_move(&join->description, &task->description, task->result);
+    if (!kept)
+        evert__task_free(task);
+}
+
+/*
+ * Whether what has to be done at a task's end may be done in the task itself, so that it goes
+ * straight to the next one: nobody is told but its scope, and the stack goes back to the pool.
+ */
+static bool ends_quietly(const struct evert__task *task)
+{
+    return task->result >= 0 && task->joiner == NULL && task->told == NULL && !task->kept &&
+           evert__stack_is_usual(task->stack) && evert__fiber_may_fini_itself();
+}
+
 /* The first and the last frame of a task. */
 static void task_entry(void *arg)
 {
@@ -42,15 +76,14 @@ static void task_entry(void *arg)
     evert__scope_check(task, NULL);
     evert__loop_flush(task->loop);
     task->ended = true;
+    struct evert__task *next = ends_quietly(task) ? evert__task_next(task, tasks) : NULL;
+    if (next != NULL) {
+        /* Nobody takes the stack before this is away from it. */
+        let_go(task, NULL);
+        evert__task_go(task, next, tasks, true);
+    }
     evert__task_leave(task, true);
 }
-
-struct join {
-    struct evert__waiter waiter;
-    struct evert__task *joined;
-    char *description;
-    int rc; /* of the joined, which is gone by the time its joiner runs */
-};
 
 static void ended(struct evert__task *task)
 {
@@ -64,14 +97,7 @@ static void ended(struct evert__task *task)
         join->rc = result;
         evert__wake(&join->waiter, 0); /* before a failure cancels it, if it is in the same scope */
     }
-    bool kept = task->kept;
-    evert__link_remove(&task->all);
-    if (task->home != NULL)
-        evert__scope_child_ended(task->home, task);
-    if (join != NULL)
-        evert__description_move(&join->description, &task->description, result);
-    if (!kept)
-        evert__task_free(task);
+    let_go(task, join);
     if (told != NULL)
         told(told_arg, result);
 }
@@ -124,14 +150,15 @@ int evert__task_new(evert_loop *loop, struct evert__scope *home, const evert_spa
         return rc;
     /* The control block is not to be at the cost of what was asked for. */
     size_t size = options->stack;
-    if (size > 0 && __builtin_add_overflow(size, sizeof(struct evert__task), &size))
+    if (size > 0 && __builtin_add_overflow(size, sizeof(struct evert__task) + LINE, &size))
         return -ENOMEM;
     struct evert__stack *stack = evert__stack_get(&tasks->stacks, size);
     if (stack == NULL)
         return -ENOMEM;
 
-    struct evert__task *task = task_of_stack(stack);
-    memset(task, 0, offsetof(struct evert__task, stack));
+    struct evert__task *task = block_on(stack);
+    memset(task, 0, sizeof(*task));
+    task->stack = stack;
     task->ready.run = evert__task_resume;
     task->loop = loop;
     task->home = home;
@@ -155,8 +182,9 @@ void evert__task_free(struct evert__task *task)
     struct evert__tasks *tasks = evert__tasks_get(task->loop);
     evert__fiber_fini(&task->fiber);
     evert__description_free(&task->description);
-    evert__msan_forget(task, offsetof(struct evert__task, stack));
-    evert__stack_put(&tasks->stacks, &task->stack);
+    struct evert__stack *stack = task->stack;
+    evert__msan_forget(task, sizeof(*task));
+    evert__stack_put(&tasks->stacks, stack);
 }
 
 bool evert__tasks_cut_homeless(evert_loop *loop)

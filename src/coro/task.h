@@ -66,12 +66,17 @@ struct evert__scope {
 
 _Static_assert(sizeof(struct evert__scope) <= sizeof(evert_scope), "an evert_scope is too small");
 
+/* It begins with a line of the cache, in which is all that a switch touches. */
 struct evert__task {
     struct evert__ready ready;
     struct evert__context context; /* while suspended */
-    struct evert__waiter *waiter;  /* while it waits */
     evert_loop *loop;
-    struct evert__scope *scope; /* the innermost that it is in */
+    struct evert__scope *scope;   /* the innermost that it is in */
+    struct evert__waiter *waiter; /* while it waits */
+    int budget; /* calls that it may still complete without waiting before it has to yield */
+    bool root, cut, ended;
+    bool kept; /* somebody has a handle: the stack stays when it has ended */
+
     struct evert__scope *home;  /* that it was spawned into; NULL for a main task and the root */
     struct evert__link sibling; /* in home */
     struct evert__link all;     /* in the loop's list */
@@ -84,13 +89,10 @@ struct evert__task {
     const char *name, *place;
     char *description; /* of its last failure; see describe.c */
     int result;
-    int budget;       /* calls that it may still complete without waiting before it has to yield */
     unsigned number;  /* in its loop, from 1 on: what it is called by in a debugger */
     evert_time since; /* when the turn began in which it last began to wait */
-    bool root, cut, ended;
-    bool kept; /* somebody has a handle: the stack stays when it has ended */
     struct evert__fiber fiber;
-    struct evert__stack stack; /* last: the top */
+    struct evert__stack *stack; /* which it lies at the top of */
 };
 
 /* What a loop keeps for its tasks. */
@@ -166,14 +168,46 @@ static inline void evert__task_leave(struct evert__task *task, bool last)
 
 void evert__task_resume(struct evert__ready *ready);
 
-/* The task that comes next in this turn, if it is a task that does. */
-static inline struct evert__task *evert__task_next(const struct evert__tasks *tasks)
+/* The task that stands first in a list, if it is a task that does. */
+static inline struct evert__task *evert__task_first(const struct evert__link *list)
 {
-    struct evert__link *link = tasks->loop->batch.next;
-    struct evert__ready *ready = EVERT__CONTAINER(link, struct evert__ready, link);
-    if (link == &tasks->loop->batch || ready->run != evert__task_resume || tasks->eager > 0)
+    struct evert__ready *ready = EVERT__CONTAINER(list->next, struct evert__ready, link);
+    if (evert__list_empty(list) || ready->run != evert__task_resume)
         return NULL;
     return EVERT__CONTAINER(ready, struct evert__task, ready);
+}
+
+/*
+ * The task to go to directly from this one. Where this turn is at its end, a short one may follow;
+ * not for the task alone, though, which most likely waits for something from outside.
+ */
+static inline struct evert__task *evert__task_next(const struct evert__task *from,
+                                                   const struct evert__tasks *tasks)
+{
+    evert_loop *loop = tasks->loop;
+    if (tasks->eager > 0)
+        return NULL;
+    if (evert__list_empty(&loop->batch) && evert__loop_may_go_on(loop)) {
+        const struct evert__task *first = evert__task_first(&loop->ready);
+        if (first != NULL && first != from)
+            evert__list_splice(&loop->batch, &loop->ready);
+    }
+    struct evert__task *next = evert__task_first(&loop->batch);
+    if (next != NULL)
+        loop->runs_left--;
+    return next;
+}
+
+/* From a task to another one; see evert__task_leave(). */
+static inline void evert__task_go(struct evert__task *task, struct evert__task *next,
+                                  struct evert__tasks *tasks, bool last)
+{
+    evert__link_remove(&next->ready.link);
+    tasks->loop->current = next;
+    tasks->from_loop = false;
+    evert__fiber_leave(&task->fiber, &next->fiber, last);
+    evert__context_switch(&task->context, &next->context);
+    evert__fiber_arrive(&task->fiber, tasks->from_loop ? &tasks->fiber : NULL);
 }
 
 /*
@@ -183,17 +217,11 @@ static inline struct evert__task *evert__task_next(const struct evert__tasks *ta
 static inline void evert__task_suspend(struct evert__task *task)
 {
     struct evert__tasks *tasks = evert__tasks_get(task->loop);
-    struct evert__task *next = evert__task_next(tasks);
-    if (next == NULL) {
+    struct evert__task *next = evert__task_next(task, tasks);
+    if (next != NULL)
+        evert__task_go(task, next, tasks, false);
+    else
         evert__task_leave(task, false);
-        return;
-    }
-    evert__link_remove(&next->ready.link);
-    task->loop->current = next;
-    tasks->from_loop = false;
-    evert__fiber_leave(&task->fiber, &next->fiber, false);
-    evert__context_switch(&task->context, &next->context);
-    evert__fiber_arrive(&task->fiber, tasks->from_loop ? &tasks->fiber : NULL);
 }
 
 /* Cancels what the task waits for, if it can be. */

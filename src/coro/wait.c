@@ -79,7 +79,7 @@ void evert__let_others_run(struct evert__task *self)
         /* A child's copy: the others are the parent's. */
     } else if (self->root) {
         if (evert__loop_begin(self->loop) == 0) {
-            (void)evert__loop_turn(self->loop, 0);
+            (void)evert__loop_single_turn(self->loop, 0);
             evert__loop_end(self->loop);
         }
     } else {
@@ -133,10 +133,10 @@ int evert_sleep(evert_time span)
     return span > 0 ? evert_sleep_until(evert_after(span)) : evert_yield();
 }
 
-int evert_yield(void)
+EVERT__FLAT int evert_yield(void)
 {
     struct evert__task *self;
-    int rc = evert__checkpoint(&self);
+    int rc = evert__checkpoint_here(&self);
     if (rc < 0)
         return rc;
     evert__let_others_run(self);

@@ -193,12 +193,21 @@ static evert_time time_to_wait(const evert_loop *loop, evert_time deadline)
     return next > now ? next - now : 0;
 }
 
+bool evert__loop_single_turn(evert_loop *loop, evert_time deadline)
+{
+    loop->single = true;
+    bool goes_on = evert__loop_turn(loop, deadline);
+    loop->single = false;
+    return goes_on;
+}
+
 bool evert__loop_turn(evert_loop *loop, evert_time deadline)
 {
     loop->backend->wait(loop, time_to_wait(loop, deadline));
     loop->now = evert__clock();
     evert__timers_expire(loop);
 
+    loop->runs_left = loop->single ? 0 : EVERT__RUNS;
     evert__list_splice(&loop->batch, &loop->ready);
     if (loop->watch == NULL)
         evert__run_all(&loop->batch);
@@ -263,7 +272,7 @@ int evert_loop_turn(evert_loop *loop, evert_time deadline)
     int rc = evert__loop_begin(loop);
     if (rc < 0)
         return rc;
-    (void)evert__loop_turn(loop, deadline);
+    (void)evert__loop_single_turn(loop, deadline);
     return end_run(loop);
 }
 

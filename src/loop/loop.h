@@ -3,6 +3,9 @@
  * The loop from the inside. A turn: the back end tells what has happened; timers that are due join
  * the ready queue; what stands in the queue by then is run; what was written is flushed; the closed
  * are let go.
+ *
+ * A look at the kernel costs more than many runs of tasks do. So where nothing but tasks became
+ * ready, short turns follow, which begin with the queue: as many as EVERT__RUNS runs make.
  */
 #ifndef EVERT_SRC_LOOP_LOOP_H
 #define EVERT_SRC_LOOP_LOOP_H
@@ -39,6 +42,8 @@ struct evert__part {
     void (*fini)(struct evert__part *part, evert_loop *loop); /* frees it */
 };
 
+enum { EVERT__RUNS = 64 };
+
 struct evert_loop {
     const struct evert__backend *backend;
     void *backend_state;
@@ -55,8 +60,10 @@ struct evert_loop {
     struct evert__link closed;   /* descriptors to let go at the end of the turn */
 
     struct evert__task *current; /* the task that runs now; NULL in a callback */
-    unsigned busy;               /* things on their way that a run, or the loop's end, waits for */
+    int runs_left; /* of tasks that may follow one another before the kernel is asked again */
+    unsigned busy; /* things on their way that a run, or the loop's end, waits for */
     bool running, stopped;
+    bool single;                   /* what runs is one turn, and no short ones behind it */
     bool ending;                   /* the run was told to end: accept no more */
     bool leaving;                  /* its end has come, or the loop's: connect no more */
     struct evert__link servers;    /* what to run when that begins */
@@ -89,6 +96,16 @@ struct evert_loop {
  * something in it forked, and this is the child: then the loop is not to be run on.
  */
 bool evert__loop_turn(evert_loop *loop, evert_time deadline);
+
+/* The same, and no short turns behind it. */
+bool evert__loop_single_turn(evert_loop *loop, evert_time deadline);
+
+/* Whether a short turn may follow: there is nothing to do between this one and the next. */
+static inline bool evert__loop_may_go_on(const evert_loop *loop)
+{
+    return loop->runs_left > 0 && !loop->stopped && !evert__list_empty(&loop->ready) &&
+           evert__list_empty(&loop->flush) && evert__list_empty(&loop->closed);
+}
 
 /* Whether the loop may run on this thread now: 0, or why not. */
 int evert__loop_may_begin(const evert_loop *loop);

@@ -147,9 +147,9 @@ static void test_a_stack_goes_back_to_the_pool_as_soon_as_its_task_has_ended(voi
 static int use_stack(void *size)
 {
     char array[512];
-    size_t room = (size_t)((char *)__builtin_frame_address(0) - self()->stack.low);
+    size_t room = (size_t)((char *)__builtin_frame_address(0) - self()->stack->low);
     memset(array, 1, sizeof(array));
-    assert_true(self()->stack.size >= *(const size_t *)size);
+    assert_true(self()->stack->size >= *(const size_t *)size);
     /* All but a few frames of what was asked for is to be had. */
     assert_true(room + 4096 >= *(const size_t *)size);
     return array[5];

@@ -47,8 +47,8 @@ static void check(int rc, const char *what)
 /* The kernel finds nothing below the stack that it could write to. */
 static bool has_guard(const struct evert__task *task)
 {
-    return getrandom(task->stack.low - 1, 1, 0) < 0 && errno == EFAULT &&
-           getrandom(task->stack.low, 1, 0) == 1;
+    return getrandom(task->stack->low - 1, 1, 0) < 0 && errno == EFAULT &&
+           getrandom(task->stack->low, 1, 0) == 1;
 }
 
 static int sleeps(void *unused)

@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Short turns: tasks that let each other run do so without a look at the kernel each time, and yet
+ * in order (P1), and not for so long that anything else would wait for them (C12).
+ */
+#include <evert/loop/loop.h>
+
+#include "support.h"
+
+/* Looks at the kernel, by whatever back end. */
+static int looks;
+
+static bool count_looks(enum evert__sys_call call, const void *site, size_t *size, int64_t *result)
+{
+    (void)site;
+    (void)size;
+    (void)result;
+    looks +=
+        call == EVERT__SYS_EPOLL_WAIT || call == EVERT__SYS_POLL || call == EVERT__SYS_URING_ENTER;
+    return false;
+}
+
+struct worker {
+    int left; /* yields; -1: until `stop` */
+    int done;
+    bool *stop;
+    evert_loop *stops; /* this loop, at its end */
+};
+
+static int yield_often(void *arg)
+{
+    struct worker *w = arg;
+    for (; w->left != 0 && (w->stop == NULL || !*w->stop); w->left--, w->done++)
+        check_rc(evert_yield(), 0);
+    if (w->stops != NULL)
+        evert_loop_stop(w->stops);
+    return 0;
+}
+
+static void test_tasks_that_yield_to_each_other_seldom_look_at_the_kernel(void **state)
+{
+    enum { TASKS = 3, YIELDS = 1000 };
+    struct worker workers[TASKS];
+    evert_scope s;
+    (void)state;
+    looks = 0;
+    evert__sys_set_hook(count_looks);
+    evert_scope_enter(&s, EVERT_NEVER);
+    for (int i = 0; i < TASKS; i++) {
+        workers[i] = (struct worker){.left = YIELDS};
+        check_rc(evert_spawn(&s, yield_often, &workers[i]), 0);
+    }
+    check_rc(evert_scope_leave(&s, 0), 0);
+    evert__sys_set_hook(NULL);
+    if (self()->loop->watch == NULL)
+        assert_in_range(looks, 0, TASKS * YIELDS / EVERT__RUNS + 10);
+}
+
+/* Those that are ready by then run once each, in order, before the one that yields again. */
+struct place {
+    int *order, *count, number;
+};
+
+static int note_thrice(void *arg)
+{
+    struct place *place = arg;
+    for (int i = 0; i < 3; i++) {
+        place->order[(*place->count)++] = place->number;
+        check_rc(evert_yield(), 0);
+    }
+    return 0;
+}
+
+static void test_short_turns_keep_the_order(void **state)
+{
+    enum { TASKS = 50 };
+    static int order[3 * TASKS];
+    struct place places[TASKS];
+    int count = 0;
+    evert_scope s;
+    (void)state;
+    evert_scope_enter(&s, EVERT_NEVER);
+    for (int i = 0; i < TASKS; i++) {
+        places[i] = (struct place){order, &count, i};
+        check_rc(evert_spawn(&s, note_thrice, &places[i]), 0);
+    }
+    check_rc(evert_scope_leave(&s, 0), 0);
+    assert_int_equal(count, 3 * TASKS);
+    for (int i = 0; i < count; i++)
+        assert_int_equal(order[i], i % TASKS);
+}
+
+/* C12: for a timer, and for a callback that asks to be called again and again. */
+struct again {
+    evert_loop *loop;
+    int left;
+    bool over;
+};
+
+static void call_again(void *arg)
+{
+    struct again *again = arg;
+    again->over = --again->left == 0;
+    if (!again->over)
+        check_rc(evert_loop_call_soon(again->loop, NULL, call_again, again), 0);
+}
+
+static void set_true(void *arg)
+{
+    *(bool *)arg = true;
+}
+
+static void test_tasks_that_yield_to_each_other_keep_nothing_waiting(void **state)
+{
+    (void)state;
+    for (int callbacks = 0; callbacks < 2; callbacks++) {
+        bool timer_came = false;
+        struct worker workers[2] = {{.left = -1, .stop = &timer_came},
+                                    {.left = -1, .stop = &timer_came}};
+        struct again again = {self()->loop, 1000, false};
+        evert_scope s;
+        evert_scope_enter(&s, EVERT_NEVER);
+        check_rc(evert_spawn(&s, yield_often, &workers[0]), 0);
+        check_rc(evert_spawn(&s, yield_often, &workers[1]), 0);
+        if (callbacks)
+            call_again(&again);
+        check_rc(evert_loop_call_at(self()->loop, NULL, evert_after(1), set_true, &timer_came), 0);
+        check_rc(evert_scope_leave(&s, 0), 0);
+        while (callbacks && !again.over)
+            check_rc(evert_yield(), 0);
+    }
+}
+
+/* P3: a stop is obeyed at the end of the turn, and a single turn is one. */
+static void test_a_stop_ends_short_turns(void **state)
+{
+    bool stop = false;
+    struct worker workers[3] = {
+        {.left = -1, .stop = &stop}, {.left = -1, .stop = &stop}, {.left = 100}};
+    evert_loop *loop;
+    (void)state;
+    check_rc(evert_loop_new(&loop), 0);
+    workers[2].stops = loop;
+    for (int i = 0; i < 3; i++) {
+        evert_coro *coro;
+        struct evert__task *task;
+        check_rc(evert_coro_new(&coro, yield_often, &workers[i]), 0);
+        check_rc(evert__coro_task(loop, coro, &task), 0);
+    }
+    check_rc(evert_loop_turn(loop, 0), 0);
+    assert_int_equal(workers[2].done, 0);
+    check_rc(evert_loop_turn(loop, 0), 0);
+    assert_int_equal(workers[2].done, 1);
+    check_rc(evert_loop_run(loop), 0);
+    assert_int_equal(workers[2].done, 100);
+    assert_in_range(workers[0].done, 100, 101);
+    stop = true;
+    evert_loop_free(loop);
+}
+
+/* A task that ends goes straight to the next one, and its end is told as any other. */
+static int nothing(void *unused)
+{
+    (void)unused;
+    return 0;
+}
+
+static int fails(void *unused)
+{
+    (void)unused;
+    return -EIO;
+}
+
+static void test_tasks_that_end_one_after_the_other_are_counted(void **state)
+{
+    enum { TASKS = 300 };
+    (void)state;
+    for (int failing = -1; failing < TASKS; failing += 100) {
+        evert_task *kept;
+        evert_scope s;
+        evert_scope_enter(&s, EVERT_NEVER);
+        for (int i = 0; i < TASKS; i++) {
+            evert_spawn_options options = evert_spawn_defaults();
+            options.ret_task = i == TASKS / 2 ? &kept : NULL;
+            options.stack = i % 7 == 0 ? (size_t)2 * LITTLE_STACK : 0;
+            check_rc(evert_spawn_with(&s, &options, i == failing ? fails : nothing, NULL), 0);
+        }
+        int rc = evert_task_join(kept);
+        assert_true(rc == 0 || rc == -ECANCELED);
+        check_rc(evert_scope_leave(&s, 0), failing < 0 ? 0 : -EIO);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        everywhere(test_tasks_that_yield_to_each_other_seldom_look_at_the_kernel),
+        everywhere(test_short_turns_keep_the_order),
+        everywhere(test_tasks_that_yield_to_each_other_keep_nothing_waiting),
+        cmocka_unit_test(test_a_stop_ends_short_turns),
+        everywhere(test_tasks_that_end_one_after_the_other_are_counted),
+    };
+    return run_table(tests);
+}
