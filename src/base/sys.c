@@ -315,6 +315,16 @@ int evert__sys_thread(pthread_t *ret, void *(*fn)(void *), void *arg)
     return -rc;
 }
 
+int evert__sys_get_affinity(cpu_set_t *ret)
+{
+    MAKE(int, AFFINITY, NULL, sched_getaffinity(0, sizeof(*ret), ret), false);
+}
+
+int evert__sys_set_affinity(const cpu_set_t *cores)
+{
+    MAKE(int, AFFINITY, NULL, sched_setaffinity(0, sizeof(*cores), cores), false);
+}
+
 int evert__sys_getaddrinfo(const char *host, const char *port, const struct addrinfo *hints,
                            struct addrinfo **ret)
 {

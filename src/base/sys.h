@@ -12,6 +12,7 @@
 #include <netdb.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -63,6 +64,7 @@
     X(SIGALTSTACK)          \
     X(THREAD_KILL)          \
     X(THREAD)               \
+    X(AFFINITY)             \
     X(ADDRINFO)
 
 enum evert__sys_call {
@@ -133,6 +135,8 @@ int evert__sys_sigaction(int number, const struct sigaction *action, struct siga
 int evert__sys_thread_kill(pthread_t thread, int number);
 int evert__sys_sigaltstack(const stack_t *stack, stack_t *ret_old);
 int evert__sys_thread(pthread_t *ret, void *(*fn)(void *), void *arg); /* signals blocked */
+int evert__sys_get_affinity(cpu_set_t *ret);                           /* of this thread */
+int evert__sys_set_affinity(const cpu_set_t *cores);
 int evert__sys_getaddrinfo(const char *host, const char *port, const struct addrinfo *hints,
                            struct addrinfo **ret); /* EAI_ codes */
 

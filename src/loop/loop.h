@@ -63,7 +63,10 @@ struct evert_loop {
     int runs_left; /* of tasks that may follow one another before the kernel is asked again */
     unsigned busy; /* things on their way that a run, or the loop's end, waits for */
     bool running, stopped;
-    bool single;                   /* what runs is one turn, and no short ones behind it */
+    bool single;       /* what runs is one turn, and no short ones behind it */
+    bool shares_ports; /* what it listens on, others of the process may listen on, too */
+    bool steers;       /* and it is to get the connections that come in on `cpu` */
+    int cpu;
     bool ending;                   /* the run was told to end: accept no more */
     bool leaving;                  /* its end has come, or the loop's: connect no more */
     struct evert__link servers;    /* what to run when that begins */

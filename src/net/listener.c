@@ -59,14 +59,21 @@ static bool is_stale(const struct evert__address *address)
     return rc == -ECONNREFUSED;
 }
 
-static int bind_to(int number, const struct evert__address *address)
+static void set(int number, int level, int name, int value)
 {
-    static const int on = 1;
+    (void)evert__sys_setsockopt(number, level, name, &value, sizeof(value));
+}
+
+static int bind_to(const evert_loop *loop, int number, const struct evert__address *address)
+{
     const struct sockaddr *at = (const struct sockaddr *)&address->storage;
     if (path_of(address) == NULL) {
-        (void)evert__sys_setsockopt(number, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-        /* Those that it accepts have it from there. */
-        (void)evert__sys_setsockopt(number, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+        set(number, SOL_SOCKET, SO_REUSEADDR, 1);
+        if (loop->shares_ports)
+            set(number, SOL_SOCKET, SO_REUSEPORT, 1);
+        if (loop->steers)
+            set(number, SOL_SOCKET, SO_INCOMING_CPU, loop->cpu);
+        set(number, IPPROTO_TCP, TCP_NODELAY, 1); /* those that it accepts have it from there */
         return evert__sys_bind(number, at, address->size);
     }
     int rc = evert__sys_bind(number, at, address->size);
@@ -94,10 +101,11 @@ static void remove_file(const struct evert_listener *l, const char *path)
         (void)evert__sys_unlink(path);
 }
 
-static int listen_at(struct evert_listener *l, int number, const struct evert__address *address)
+static int listen_at(struct evert_listener *l, const evert_loop *loop, int number,
+                     const struct evert__address *address)
 {
     struct evert__address real = {.size = sizeof(real.storage)};
-    int rc = bind_to(number, address);
+    int rc = bind_to(loop, number, address);
     if (rc < 0)
         return rc;
     remember_file(l, path_of(address));
@@ -116,7 +124,7 @@ int evert__listener_open(struct evert_listener *l, evert_loop *loop,
     if (number < 0)
         return number;
     l->is_tcp = path_of(address) == NULL;
-    int rc = listen_at(l, number, address);
+    int rc = listen_at(l, loop, number, address);
     if (rc < 0) {
         remove_file(l, path_of(address));
         evert__sys_close(number);

@@ -186,6 +186,23 @@ static void test_a_child_made_while_the_loop_is_freed_frees_its_copy(void **stat
     check_both(child);
 }
 
+/* None of the threads of the other cores is in the child, and so none is waited for. */
+static int fork_on_the_first_core(void *child)
+{
+    if (evert_core() == 0)
+        *(pid_t *)child = fork();
+    return 0;
+}
+
+static void test_a_child_made_on_one_of_many_cores_is_told(void **state)
+{
+    pid_t child = -1;
+    (void)state;
+    int rc = evert_run_on(3, fork_on_the_first_core, &child);
+    check_rc(rc, child == 0 ? EVERT_ECLOSED : 0);
+    check_both(child);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -193,6 +210,7 @@ int main(void)
         cmocka_unit_test(test_a_plain_thread_goes_on_in_a_child_that_a_task_made),
         cmocka_unit_test(test_a_child_made_at_the_end_of_a_run_is_told),
         cmocka_unit_test(test_a_child_made_while_the_loop_is_freed_frees_its_copy),
+        cmocka_unit_test(test_a_child_made_on_one_of_many_cores_is_told),
     };
     return run_table(tests);
 }

@@ -62,6 +62,7 @@ static const struct answers table[EVERT__SYS_COUNT] = {
     [EVERT__SYS_SIGALTSTACK] = {false, {-EINVAL, -ENOMEM, -EPERM}},
     /* pthread_create(3) */
     [EVERT__SYS_THREAD] = {false, {-EAGAIN, -EINVAL, -EPERM}},
+    [EVERT__SYS_AFFINITY] = {false, {-EINVAL, -EPERM}},
     [EVERT__SYS_ADDRINFO] = {false,
                              {EAI_AGAIN, EAI_ADDRFAMILY, EAI_BADFLAGS, EAI_FAIL, EAI_FAMILY,
                               EAI_MEMORY, EAI_NODATA, EAI_NONAME, EAI_SERVICE, EAI_SOCKTYPE,
