@@ -39,9 +39,32 @@ int evert__sys_uring_enable(struct io_uring *ring)
          io_uring_register((unsigned)ring->ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0));
 }
 
+int evert__sys_uring_probe(struct io_uring *ring, struct io_uring_probe *probe, unsigned count)
+{
+    CALL(URING_REGISTER, io_uring_register_probe(ring, probe, count));
+}
+
 int evert__sys_uring_register_buffers(struct io_uring *ring, struct io_uring_buf_reg *buffers)
 {
     CALL(URING_REGISTER, io_uring_register_buf_ring(ring, buffers, 0));
+}
+
+/*
+ * liburing's own would also have pending work done (IORING_ENTER_GETEVENTS) where the ring says
+ * that there is some.
+ */
+static int submit(struct io_uring *ring)
+{
+    struct io_uring_sq *sq = &ring->sq;
+    sq->sqe_head = sq->sqe_tail;
+    __atomic_store_n(sq->ktail, sq->sqe_tail, __ATOMIC_RELEASE);
+    unsigned count = sq->sqe_tail - __atomic_load_n(sq->khead, __ATOMIC_ACQUIRE);
+    return io_uring_enter((unsigned)ring->ring_fd, count, 0, 0, NULL);
+}
+
+int evert__sys_uring_submit(struct io_uring *ring)
+{
+    CALL(URING_ENTER, submit(ring));
 }
 
 static int enter(struct io_uring *ring, unsigned count, evert_time timeout)

@@ -44,11 +44,6 @@ evert_loop *evert_loop_current(void)
 
 int evert_loop_new(evert_loop **ret)
 {
-    const struct evert__backend *backend = evert__backend_choose();
-    if (backend == NULL) {
-        evert__log(EVERT_LOG_ERROR, "EVERT_BACKEND is none of epoll, poll, uring, adverse");
-        return -EINVAL;
-    }
     evert_time limit;
     if (evert__watch_limit(&limit) < 0) {
         evert__log(EVERT_LOG_ERROR, "EVERT_WATCH is no number of milliseconds");
@@ -57,7 +52,6 @@ int evert_loop_new(evert_loop **ret)
     evert_loop *loop = evert__alloc_zero(sizeof(*loop));
     if (loop == NULL)
         return -ENOMEM;
-    loop->backend = backend;
     evert__list_init(&loop->ready);
     evert__list_init(&loop->batch);
     evert__list_init(&loop->unsorted);
@@ -70,11 +64,11 @@ int evert_loop_new(evert_loop **ret)
 
     int rc = evert__fork_guard(&loop->birth);
     if (rc == 0)
-        rc = backend->init(loop);
+        rc = evert__backend_init(loop);
     if (rc == 0) {
         rc = evert__wake_init(loop);
         if (rc < 0)
-            backend->fini(loop);
+            loop->backend->fini(loop);
     }
     if (rc < 0) {
         evert__free(loop);

@@ -1,34 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "loop/op.h"
 
-#include <errno.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include <evert/base/error.h>
 
 #include "base/sys.h"
 #include "loop/loop.h"
-
-const struct evert__backend *evert__backend_choose(void)
-{
-    static const struct evert__backend *const all[] = {
-        &evert__backend_epoll,
-        &evert__backend_poll,
-#ifdef EVERT_URING
-        &evert__backend_uring,
-#endif
-        &evert__backend_adverse,
-    };
-    const char *name = secure_getenv("EVERT_BACKEND");
-    if (name == NULL || *name == '\0')
-        return all[0];
-    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
-        if (strcmp(name, all[i]->name) == 0)
-            return all[i];
-    }
-    return NULL;
-}
 
 void evert__fd_init(struct evert__fd *fd, evert_loop *loop, int number)
 {

@@ -112,8 +112,8 @@ struct evert__backend {
 extern const struct evert__backend evert__backend_epoll, evert__backend_poll, evert__backend_uring,
     evert__backend_adverse;
 
-/* The back end that EVERT_BACKEND names, or the best; NULL for a name that is none. */
-const struct evert__backend *evert__backend_choose(void);
+/* Gives the loop the first back end of those that EVERT_BACKEND names that can be made here. */
+int evert__backend_init(evert_loop *loop);
 
 /* Makes `fd` stand for the descriptor `number`, which it takes. Does not touch the descriptor. */
 void evert__fd_init(struct evert__fd *fd, evert_loop *loop, int number);

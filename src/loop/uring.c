@@ -18,25 +18,68 @@
 
 enum { ENTRIES = 256, COMPLETIONS = 4096 };
 
-static int init(evert_loop *loop)
+/* ---- Making a ring ---- */
+
+/* Whether the kernel knows the operations: it may have been built without some of them. */
+static int look_for_operations(struct io_uring *ring)
+{
+    static const uint8_t needed[] = {IORING_OP_ACCEPT,   IORING_OP_RECV,    IORING_OP_SEND,
+                                     IORING_OP_POLL_ADD, IORING_OP_SENDMSG, IORING_OP_ASYNC_CANCEL};
+    union {
+        struct io_uring_probe probe;
+        char
+            room[sizeof(struct io_uring_probe) + IORING_OP_LAST * sizeof(struct io_uring_probe_op)];
+    } known = {.room = {0}};
+    int rc = evert__sys_uring_probe(ring, &known.probe, IORING_OP_LAST);
+    for (size_t i = 0; i < sizeof(needed) && rc == 0; i++) {
+        if (!io_uring_opcode_supported(&known.probe, needed[i]))
+            rc = -EOPNOTSUPP;
+    }
+    return rc;
+}
+
+/*
+ * All that is needed must be known now, as nobody can change over from a ring that is in use. Of
+ * multishot accept and receive, which cannot be asked for, the flags of the set-up tell: the kernel
+ * learnt DEFER_TASKRUN last (6.1). And a sandbox may refuse the calls one by one; that of the ring,
+ * which is not enabled yet, says so and no more where it is allowed.
+ */
+static int look_for_what_is_needed(struct evert__uring *u)
+{
+    const unsigned features = IORING_FEAT_NODROP | IORING_FEAT_FAST_POLL | IORING_FEAT_EXT_ARG;
+    if ((u->ring.features & features) != features)
+        return -EOPNOTSUPP;
+    int rc = evert__sys_uring_submit(&u->ring);
+    if (rc != -EBADFD)
+        return rc < 0 ? rc : -EOPNOTSUPP;
+    return look_for_operations(&u->ring);
+}
+
+static int make_ring(struct evert__uring *u)
 {
     struct io_uring_params params = {.flags = IORING_SETUP_SINGLE_ISSUER |
                                               IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_R_DISABLED |
                                               IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_SUBMIT_ALL |
                                               IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP,
                                      .cq_entries = COMPLETIONS};
+    int rc = evert__sys_uring_setup(&u->ring, ENTRIES, &params);
+    if (rc < 0)
+        return rc;
+    rc = look_for_what_is_needed(u);
+    if (rc == 0)
+        rc = evert__uring_buffers_init(&u->buffers, &u->ring);
+    if (rc < 0)
+        evert__sys_uring_exit(&u->ring);
+    return rc;
+}
+
+static int init(evert_loop *loop)
+{
     struct evert__uring *u = evert__alloc_zero(sizeof(*u));
     if (u == NULL)
         return -ENOMEM;
     u->messages = evert__alloc((ENTRIES + 1) * sizeof(*u->messages));
-    int rc = u->messages != NULL ? 0 : -ENOMEM;
-    if (rc == 0)
-        rc = evert__sys_uring_setup(&u->ring, ENTRIES, &params);
-    if (rc == 0) {
-        rc = evert__uring_buffers_init(&u->buffers, &u->ring);
-        if (rc < 0)
-            evert__sys_uring_exit(&u->ring);
-    }
+    int rc = u->messages != NULL ? make_ring(u) : -ENOMEM;
     if (rc < 0) {
         evert__free(u->messages);
         evert__free(u);

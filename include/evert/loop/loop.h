@@ -38,9 +38,12 @@ typedef struct evert_handle {
 } evert_handle;
 
 /*
- * Makes a loop; yours to free. The environment variable EVERT_BACKEND (epoll, poll, uring,
- * adverse) chooses how it talks to the kernel. Fails with -ENOMEM, -EMFILE, -ENFILE, with -EINVAL
- * for a back end that is not known, and with what io_uring_setup(2) says. Does not wait.
+ * Makes a loop; yours to free. The environment variable EVERT_BACKEND chooses how it talks to the
+ * kernel: epoll (which is also what it does where nothing is said), poll or uring, or adverse
+ * for tests; or several of these with commas between them, of which it takes the
+ * first that can be used here. One that is passed over is logged, once in a process, with the
+ * reason. Fails with -ENOMEM, -EMFILE, -ENFILE, with -EINVAL for a back end that is not known, and
+ * with what io_uring_setup(2) says. Does not wait.
  *
  * A loop may be watched for what holds it up: a callback, or a task that runs without waiting, for
  * longer than the environment variable EVERT_WATCH has milliseconds (100 in builds with checks, 0
@@ -49,6 +52,9 @@ typedef struct evert_handle {
  * until it is freed. A value that is no number is -EINVAL.
  */
 EVERT_API EVERT_CHECK int evert_loop_new(evert_loop **ret);
+
+/* The name of the back end that a loop uses, as EVERT_BACKEND has it. Never NULL. */
+EVERT_API const char *evert_loop_backend(const evert_loop *loop);
 
 /*
  * Ends a loop. Tasks that still live on it are cancelled and run to their end first; calls not made
