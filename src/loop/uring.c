@@ -103,6 +103,16 @@ static void fini(evert_loop *loop)
 
 /* ---- Submitting ---- */
 
+/*
+ * The kernel takes nothing, for want of memory or for whatever reason. It is left alone for a
+ * moment: what it did not take is still in the queue.
+ */
+static void leave_alone(evert_time span)
+{
+    const evert_time longest = 5 * EVERT_MILLISECOND;
+    (void)evert__sys_poll(NULL, 0, span < longest ? span : longest);
+}
+
 /* The ring starts disabled, so that it is bound to the thread that runs the loop. */
 static int enable(struct evert__uring *u)
 {
@@ -117,8 +127,13 @@ struct io_uring_sqe *evert__uring_sqe(struct evert__uring *u)
 {
     struct io_uring_sqe *sqe;
     while ((sqe = io_uring_get_sqe(&u->ring)) == NULL) {
-        if (enable(u) == 0 && evert__sys_uring_enter(&u->ring, 0, 0) == -EEXIST)
+        int rc = enable(u);
+        if (rc == 0)
+            rc = evert__sys_uring_submit(&u->ring);
+        if (rc == -EEXIST)
             return &u->unused; /* see abandon() */
+        if (rc < 0 && rc != -EINTR)
+            leave_alone(EVERT_MILLISECOND);
     }
     return sqe;
 }
@@ -235,17 +250,39 @@ static void op_completed(struct evert__op *op, int result)
 
 /* ---- Waiting ---- */
 
-static void completed(evert_loop *loop, uint64_t data, int result, uint32_t flags)
+static struct io_uring_cqe *completion_at(struct evert__uring *u, unsigned place)
 {
-    switch (data & EVERT__URING_TAGS) {
-    case EVERT__URING_OP:
-        op_completed((struct evert__op *)(uintptr_t)data, result);
-        break;
-    case EVERT__URING_SOURCE:
-        evert__uring_source_completed(loop, (uint32_t)(data >> 3), result, flags);
-        break;
-    default:
-        break;
+    return &u->ring.cq.cqes[(*u->ring.cq.khead + place) & u->ring.cq.ring_mask];
+}
+
+/*
+ * What is told may take from the kernel whatever is there. So all that the ring has delivered to
+ * sources by then, which is older, is put with them first.
+ */
+void evert__uring_keep_what_came(evert_loop *loop)
+{
+    struct evert__uring *u = evert__uring_of(loop);
+    for (unsigned count = io_uring_cq_ready(&u->ring); u->kept < count; u->kept++) {
+        const struct io_uring_cqe *cqe = completion_at(u, u->kept);
+        if ((cqe->user_data & EVERT__URING_TAGS) == EVERT__URING_SOURCE)
+            evert__uring_source_completed(loop, (uint32_t)(cqe->user_data >> 3), cqe->res,
+                                          cqe->flags);
+    }
+}
+
+static void tell_what_came(evert_loop *loop, unsigned count)
+{
+    struct evert__uring *u = evert__uring_of(loop);
+    while (count-- > 0) {
+        const struct io_uring_cqe *cqe = completion_at(u, 0);
+        uint64_t data = cqe->user_data;
+        int result = cqe->res;
+        io_uring_cq_advance(&u->ring, 1);
+        u->kept--;
+        if ((data & EVERT__URING_TAGS) == EVERT__URING_OP)
+            op_completed((struct evert__op *)(uintptr_t)data, result);
+        else if ((data & EVERT__URING_TAGS) == EVERT__URING_SOURCE)
+            evert__uring_source_tell(loop, (uint32_t)(data >> 3));
     }
 }
 
@@ -276,24 +313,22 @@ static void abandon(evert_loop *loop)
 static void wait(evert_loop *loop, evert_time timeout)
 {
     struct evert__uring *u = evert__uring_of(loop);
-    struct io_uring_cqe *cqe;
+    int rc = 0;
 
     if (timeout > 0 || has_work(u)) {
-        if (enable(u) < 0)
-            return;
-        if (evert__sys_uring_enter(&u->ring, timeout > 0, timeout) == -EEXIST) {
-            abandon(loop);
-            return;
-        }
+        rc = enable(u);
+        if (rc == 0)
+            rc = evert__sys_uring_enter(&u->ring, timeout > 0, timeout);
     }
-    for (unsigned left = io_uring_cq_ready(&u->ring); left > 0; left--) {
-        io_uring_peek_cqe(&u->ring, &cqe);
-        uint64_t data = io_uring_cqe_get_data64(cqe);
-        int result = cqe->res;
-        uint32_t flags = cqe->flags;
-        io_uring_cqe_seen(&u->ring, cqe);
-        completed(loop, data, result, flags);
+    if (rc == -EEXIST) {
+        abandon(loop);
+        return;
     }
+    unsigned count = io_uring_cq_ready(&u->ring);
+    if (count == 0 && rc < 0 && rc != -EINTR && rc != -ETIME)
+        leave_alone(timeout);
+    evert__uring_keep_what_came(loop);
+    tell_what_came(loop, count);
 }
 
 const struct evert__backend evert__backend_uring = {

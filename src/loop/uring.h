@@ -57,6 +57,7 @@ struct evert__uring {
     bool enabled;               /* for the thread that runs the loop first */
     struct io_uring_sqe unused; /* to be filled in where nothing can be submitted any more */
     struct evert__link ops;     /* that are on their way */
+    unsigned kept;              /* completions that are with their sources, and not told of yet */
     struct msghdr *messages;    /* of sends that were not submitted yet, by place in the queue */
     struct evert__uring_buffers buffers;
     struct evert__uring_slot *slots; /* see uring_source.c */
@@ -77,12 +78,18 @@ struct io_uring_sqe *evert__uring_sqe(struct evert__uring *u);
 /* Asks for what has this user data to be cancelled. Its own completion comes all the same. */
 void evert__uring_cancel(struct evert__uring *u, uint64_t data);
 
+/* Puts what the ring has delivered by now with the sources that it is for. */
+void evert__uring_keep_what_came(evert_loop *loop);
+
 /* ---- Sources ---- */
 
 void evert__uring_slots_init(struct evert__uring *u);
 void evert__uring_slots_fini(struct evert__uring *u);
 void evert__uring_slots_abandon(evert_loop *loop); /* no completion comes any more */
+
+/* Keeps what a completion brought, to be told of when all that came together has been kept. */
 void evert__uring_source_completed(evert_loop *loop, uint32_t slot, int result, uint32_t flags);
+void evert__uring_source_tell(evert_loop *loop, uint32_t slot);
 
 ssize_t evert__uring_take(struct evert__source *source, void *buffer, size_t size);
 bool evert__uring_arm(struct evert__source *source);

@@ -36,6 +36,7 @@ struct evert__uring_slot {
     enum evert__source_kind kind;
     uint8_t mode;
     bool let_go, ending; /* ending: a cancel was asked for */
+    bool to_tell;        /* something came */
     uint8_t large;       /* what comes does so in large pieces: not so after this many small ones */
     struct evert__uring_input in; /* RECEIVE */
     int *accepted;                /* ACCEPT: oldest first */
@@ -219,6 +220,7 @@ void evert__uring_slots_abandon(evert_loop *loop)
             let_go(loop, slot);
         else
             evert__uring_source_completed(loop, i, -ECONNABORTED, 0);
+        evert__uring_source_tell(loop, i);
     }
 }
 
@@ -248,12 +250,23 @@ void evert__uring_source_completed(evert_loop *loop, uint32_t place, int result,
         return;
     }
     fd->readable = true;
-    if (source != NULL) {
-        fd->source = NULL;
-        evert__tell_source(source);
-    } else if (is_enough(slot)) {
+    slot->to_tell = true;
+    if (source == NULL && is_enough(slot))
         end(u, slot);
-    }
+}
+
+/* Where several things came for a source, the first of them finds it told of all. */
+void evert__uring_source_tell(evert_loop *loop, uint32_t place)
+{
+    struct evert__uring_slot *slot = &evert__uring_of(loop)->slots[place];
+    if (!slot->to_tell)
+        return;
+    slot->to_tell = false;
+    struct evert__source *source = slot->fd->source;
+    if (source == NULL || !slot->fd->readable)
+        return; /* nobody waits, or it was taken before it could be told of */
+    slot->fd->source = NULL;
+    evert__tell_source(source);
 }
 
 /* ---- For the loop ---- */
@@ -344,6 +357,7 @@ bool evert__uring_arm(struct evert__source *source)
 bool evert__uring_look(struct evert__source *source)
 {
     const struct evert__uring_slot *slot = slot_of(source->fd);
+    evert__uring_keep_what_came(source->fd->loop);
     if (slot != NULL && has_something(slot))
         return true;
     return evert__readiness_look(source);
@@ -356,6 +370,7 @@ bool evert__uring_detach(struct evert__fd *fd)
     if (slot == NULL || evert__loop_forked(fd->loop))
         return false;
     fd->slot = 0;
+    slot->to_tell = false;
     drop(u, slot);
     if (slot->mode == NOTHING) {
         free_slot(u, slot);
