@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The adverse back end, for tests: it wraps epoll and, from a seed (EVERT_SEED, or chosen and
- * printed on failure by the test), does everything that the interface allows and that is hard to
- * meet by chance. Ops begin late and complete late, sources tell late, all in another order; reads
- * and sends come out short; a take says EAGAIN though there is something; a cancel loses against a
- * completion, or ends only some turns later, as in a ring. What is right must be right here.
+ * The adverse back ends, for tests: one wraps epoll, one io_uring. From a seed (EVERT_SEED, or
+ * chosen and printed on failure by the test) they do everything that the interface allows and that
+ * is hard to meet by chance. Ops begin late and complete late, sources tell late, all in another
+ * order; reads and sends come out short; a take says EAGAIN though there is something; a cancel
+ * loses against a completion, or ends only some turns later, as in a ring. What is right must be
+ * right here.
  *
  * What is delayed stands on a list, each with a number of turns to go. While anything does, the
  * loop must not sleep. An op has room for that; a source has not, since each connection would pay
  * for it, and is told at once where there is no memory.
+ *
+ * A ring has the same room of an op for itself, from its start to its completion. So what is inside
+ * one is not delayed there, and a cancel goes in at once; there it is late by itself.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -18,7 +22,7 @@
 #include "loop/loop.h"
 #include "loop/readiness.h"
 
-/* Where a delayed op is. IDLE and INSIDE ones are on no list. */
+/* Where a delayed op is. IDLE and INSIDE ones are on no list here. */
 enum { IDLE, TO_START, TO_START_CANCELLED, INSIDE, INSIDE_CANCELLED, TO_TELL };
 
 struct adverse {
@@ -31,7 +35,10 @@ struct late_source {
     struct evert__source *source;
 };
 
-static const struct evert__backend *const inner = &evert__backend_epoll;
+static const struct evert__backend *inner_of(const evert_loop *loop)
+{
+    return loop->backend->inner;
+}
 
 /* splitmix64: small, and good enough to be adverse. */
 static uint32_t draw(evert_loop *loop, uint32_t below)
@@ -45,12 +52,12 @@ static uint32_t draw(evert_loop *loop, uint32_t below)
 
 static int init(evert_loop *loop)
 {
-    int rc = inner->init(loop);
+    int rc = inner_of(loop)->init(loop);
     if (rc < 0)
         return rc;
     struct adverse *a = evert__alloc(sizeof(*a));
     if (a == NULL) {
-        inner->fini(loop);
+        inner_of(loop)->fini(loop);
         return -ENOMEM;
     }
     const char *seed = secure_getenv("EVERT_SEED");
@@ -65,7 +72,7 @@ static void fini(evert_loop *loop)
 {
     evert__free(loop->adverse);
     loop->adverse = NULL;
-    inner->fini(loop);
+    inner_of(loop)->fini(loop);
 }
 
 /* Puts something on a list of the delayed, at either end, so that the order changes. */
@@ -139,10 +146,18 @@ static bool start(struct evert__op *op)
         hold_op(op, TO_START, 1 + draw(loop, 3));
         return false;
     }
-    if (inner->start(op))
-        return true;
     op->held.state = INSIDE;
-    return false;
+    if (!inner_of(loop)->start(op))
+        return false;
+    op->held.state = IDLE;
+    return true;
+}
+
+/* True: it is over. False: the ring that it is in tells, and no second cancel goes there. */
+static bool cancel_inside(struct evert__op *op)
+{
+    op->held.state = INSIDE_CANCELLED;
+    return inner_of(op->fd->loop)->cancel(op);
 }
 
 /* A cancel may lose, may be late, or be done at once; completed work is told as such. */
@@ -159,11 +174,12 @@ static bool cancel(struct evert__op *op)
         evert__link_remove(&op->held.link);
         break;
     case INSIDE:
-        if (draw(loop, 3) == 0) {
+        if (draw(loop, 3) == 0 && !evert__link_used(&op->held.link)) {
             hold_op(op, INSIDE_CANCELLED, 1 + draw(loop, 3));
             return false;
         }
-        inner->cancel(op);
+        if (!cancel_inside(op))
+            return false;
         break;
     default:
         return false; /* complete already, or cancelled already */
@@ -182,9 +198,9 @@ static ssize_t send_now(struct evert__fd *fd, const struct iovec *pieces, int co
         return -EAGAIN;
     struct iovec part = pieces[0];
     if (draw(fd->loop, 2))
-        return inner->send(fd, pieces, count);
+        return inner_of(fd->loop)->send(fd, pieces, count);
     part.iov_len = 1 + draw(fd->loop, (uint32_t)part.iov_len);
-    return inner->send(fd, &part, 1);
+    return inner_of(fd->loop)->send(fd, &part, 1);
 }
 
 static ssize_t take(struct evert__source *source, void *buffer, size_t size)
@@ -196,13 +212,13 @@ static ssize_t take(struct evert__source *source, void *buffer, size_t size)
         return -EAGAIN;
     if (source->kind == EVERT__SOURCE_RECEIVE && size > 1 && draw(loop, 2))
         size = 1 + draw(loop, (uint32_t)(size < 20000 ? size : 20000));
-    return inner->take(source, buffer, size);
+    return inner_of(loop)->take(source, buffer, size);
 }
 
 static bool arm(struct evert__source *source)
 {
     evert_loop *loop = source->fd->loop;
-    if (!inner->arm(source))
+    if (!inner_of(loop)->arm(source))
         return false;
     /* No back end keeps an error of registering back: it is found at once. */
     if (source->fd->error < 0 || draw(loop, 2))
@@ -213,18 +229,27 @@ static bool arm(struct evert__source *source)
 static void disarm(struct evert__source *source)
 {
     forget_late(source->fd, source);
-    inner->disarm(source);
+    inner_of(source->fd->loop)->disarm(source);
 }
 
 static bool look(struct evert__source *source)
 {
-    return inner->look(source);
+    return inner_of(source->fd->loop)->look(source);
 }
 
 static bool detach(struct evert__fd *fd)
 {
     forget_late(fd, NULL);
-    return inner->detach(fd);
+    return inner_of(fd->loop)->detach(fd);
+}
+
+/* A cancel that was late, or lost against the start, reaches it now. */
+static void end_inside(struct evert__op *op)
+{
+    if (!cancel_inside(op))
+        return;
+    op->result = -ECANCELED;
+    evert__adverse_hold_op(op);
 }
 
 /* An op's time has come: it is begun, or cancelled for good, or told. */
@@ -233,20 +258,17 @@ static void release_op(struct evert__op *op)
     switch (op->held.state) {
     case TO_START:
         op->held.state = INSIDE;
-        if (inner->start(op))
+        if (inner_of(op->fd->loop)->start(op))
             evert__adverse_hold_op(op);
         break;
     case TO_START_CANCELLED:
-        if (!inner->start(op)) {
-            inner->cancel(op);
-            op->result = -ECANCELED;
-        }
-        evert__adverse_hold_op(op);
+        if (inner_of(op->fd->loop)->start(op))
+            evert__adverse_hold_op(op);
+        else
+            end_inside(op);
         break;
     case INSIDE_CANCELLED:
-        inner->cancel(op);
-        op->result = -ECANCELED;
-        evert__adverse_hold_op(op);
+        end_inside(op);
         break;
     default:
         op->held.state = IDLE;
@@ -280,7 +302,7 @@ static void wait(evert_loop *loop, evert_time timeout)
 
     if (!evert__list_empty(&a->ops) || !evert__list_empty(&a->sources))
         timeout = 0;
-    inner->wait(loop, timeout);
+    inner_of(loop)->wait(loop, timeout);
     count_down(&a->ops);
     count_down(&a->sources);
     while ((held = next_due(&a->ops)) != NULL)
@@ -293,17 +315,13 @@ static void wait(evert_loop *loop, evert_time timeout)
     }
 }
 
-const struct evert__backend evert__backend_adverse = {
-    .name = "adverse",
-    .init = init,
-    .fini = fini,
-    .wait = wait,
-    .start = start,
-    .cancel = cancel,
-    .send = send_now,
-    .take = take,
-    .arm = arm,
-    .disarm = disarm,
-    .look = look,
-    .detach = detach,
-};
+#define WRAP(its_name, its_inner)                                                           \
+    {                                                                                       \
+        .name = (its_name), .inner = (its_inner), .init = init, .fini = fini, .wait = wait, \
+        .start = start, .cancel = cancel, .send = send_now, .take = take, .arm = arm,       \
+        .disarm = disarm, .look = look, .detach = detach,                                   \
+    }
+
+const struct evert__backend evert__backend_adverse = WRAP("adverse", &evert__backend_epoll);
+const struct evert__backend evert__backend_adverse_uring =
+    WRAP("adverse-uring", &evert__backend_uring);

@@ -32,10 +32,8 @@ const struct evert__backend evert__backend_uring = {.name = "uring", .init = is_
 #endif
 
 static const struct evert__backend *const all[] = {
-    &evert__backend_epoll,
-    &evert__backend_poll,
-    &evert__backend_uring,
-    &evert__backend_adverse,
+    &evert__backend_epoll,   &evert__backend_poll,          &evert__backend_uring,
+    &evert__backend_adverse, &evert__backend_adverse_uring,
 };
 
 enum { COUNT = sizeof(all) / sizeof(all[0]) };
@@ -55,8 +53,9 @@ static bool all_are_known(const char *list)
         size_t size = strcspn(list, ",");
         if (find(list, size) == COUNT) {
             evert__log(EVERT_LOG_ERROR,
-                       "EVERT_BACKEND: \"%.*s\" is none of epoll, poll, uring, adverse", (int)size,
-                       list);
+                       "EVERT_BACKEND: \"%.*s\" is none of epoll, poll, uring, adverse, "
+                       "adverse-uring",
+                       (int)size, list);
             return false;
         }
         if (list[size] == '\0')

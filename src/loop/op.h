@@ -95,6 +95,7 @@ struct evert__source {
 /* How a loop speaks to the kernel: a constant table, chosen when the loop is made. */
 struct evert__backend {
     const char *name;
+    const struct evert__backend *inner; /* of an adverse one: what it wraps */
     int (*init)(evert_loop *loop);
     void (*fini)(evert_loop *loop);
     void (*wait)(evert_loop *loop, evert_time timeout); /* tells what has happened by then */
@@ -110,7 +111,7 @@ struct evert__backend {
 };
 
 extern const struct evert__backend evert__backend_epoll, evert__backend_poll, evert__backend_uring,
-    evert__backend_adverse;
+    evert__backend_adverse, evert__backend_adverse_uring;
 
 /* Gives the loop the first back end of those that EVERT_BACKEND names that can be made here. */
 int evert__backend_init(evert_loop *loop);

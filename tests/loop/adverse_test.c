@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The adverse back end itself, whatever EVERT_BACKEND says: that it is adverse, and fair. */
+/*
+ * The adverse back ends themselves: that they are adverse, and fair. Where EVERT_BACKEND names none
+ * of them it is the one on epoll.
+ */
 #include "support.h"
 
 #include <inttypes.h>
@@ -13,7 +16,7 @@ static void begin(uint64_t seed)
     snprintf(text, sizeof(text), "%" PRIu64, seed);
     setenv("EVERT_SEED", text, 1);
     assert_int_equal(evert_loop_new(&loop), 0);
-    assert_string_equal(loop->backend->name, "adverse");
+    assert_non_null(loop->adverse);
 }
 
 static void end(void)
@@ -126,12 +129,14 @@ static void test_takes_are_short_or_say_EAGAIN_though_something_is_there(void **
 static void test_sends_are_short_or_late_or_both(void **state)
 {
     int at_once = 0, late = 0, shorter = 0, whole = 0;
+    bool on_ring = false; /* where none is complete at once, for so little */
     (void)state;
     for (uint64_t seed = 0; seed < SEEDS; seed++) {
         char data[100] = {0}, got[200];
         begin(seed);
         open_pair();
         bool complete = start_send(data, sizeof(data));
+        on_ring = on_uring();
         assert_int_equal(s.done, 0); /* never from inside start */
         if (!complete)
             run_until(&s.done, 1);
@@ -146,7 +151,7 @@ static void test_sends_are_short_or_late_or_both(void **state)
         close_pair();
         end();
     }
-    assert_true(at_once > 0 && late > 0 && shorter > 0 && whole > 0);
+    assert_true((at_once > 0 || on_ring) && late > 0 && shorter > 0 && whole > 0);
 }
 
 /* F32, F51: each of the outcomes of a cancel is met; each op ends once. */
@@ -381,12 +386,13 @@ static void test_nothing_is_lost_whatever_it_does(void **state)
 }
 
 static char *given_seed;
+static const char *back_end = "adverse";
 
 /* Cases set the seed; each begins with what the program was given. */
 static int setup(void **state)
 {
     (void)state;
-    setenv("EVERT_BACKEND", "adverse", 1);
+    setenv("EVERT_BACKEND", back_end, 1);
     if (given_seed != NULL)
         setenv("EVERT_SEED", given_seed, 1);
     else
@@ -411,7 +417,9 @@ int main(void)
         CASE(test_freeing_the_loop_drops_what_is_delayed),
         CASE(test_nothing_is_lost_whatever_it_does),
     };
-    const char *seed = getenv("EVERT_SEED");
+    const char *seed = getenv("EVERT_SEED"), *name = getenv("EVERT_BACKEND");
+    if (name != NULL && strcmp(name, "adverse-uring") == 0)
+        back_end = "adverse-uring";
     given_seed = seed != NULL ? strdup(seed) : NULL;
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     free(given_seed);

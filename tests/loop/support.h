@@ -66,12 +66,13 @@ static inline void turns(int count)
         turn(0);
 }
 
-/* Runs turns until *what is at least `least`. */
+/* Whether the loop is on a ring, also on one that is adverse. */
 static inline bool on_uring(void)
 {
-    return strcmp(loop->backend->name, "uring") == 0;
+    return strstr(evert_loop_backend(loop), "uring") != NULL;
 }
 
+/* Runs turns until *what is at least `least`. */
 static inline void run_until(const int *what, int least)
 {
     evert_time limit = evert_after(PATIENCE);

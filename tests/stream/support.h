@@ -463,16 +463,22 @@ static inline int stand_by(void *arg)
     return 0;
 }
 
+/* Whether the loop is on a ring, also on one that is adverse. */
 static inline bool on_uring(void)
 {
-    return strcmp(self()->loop->backend->name, "uring") == 0;
+    return strstr(evert_loop_backend(self()->loop), "uring") != NULL;
+}
+
+static inline bool is_adverse(void)
+{
+    return self()->loop->adverse != NULL;
 }
 
 /* Whether what is asked for may be done some turns later, as by a ring, or by chance. */
 static inline bool is_late(void)
 {
     const char *name = getenv("EVERT_BACKEND");
-    return name != NULL && (strcmp(name, "adverse") == 0 || strcmp(name, "uring") == 0);
+    return name != NULL && (strstr(name, "adverse") != NULL || strstr(name, "uring") != NULL);
 }
 
 /* A folder for sockets, gone with remove_folder(). */

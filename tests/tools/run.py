@@ -6,9 +6,9 @@
 
 A folder built with the thread sanitizer runs only the tests in suite `threads`; one with the memory
 sanitizer only one back end; one with the ucontext switch beside others only the suites `coro` and
-`stream`, and not on io_uring; the rules on the sources (suite `tidy`) run once, in the first
-folder; the suite `long` only with --long. PATTERN is a shell pattern for the names of tests, such
-as 'coro/*' or '*@epoll'.
+`stream`, and not on io_uring; the rules on the sources (suite `tidy`) and the back end
+adverse-uring run once, in the first folder; the suite `long` only with --long. PATTERN is a shell
+pattern for the names of tests, such as 'coro/*' or '*@epoll'.
 
 A test is a program. It fails when one of its cases fails, when it ends badly, when it ran no case,
 when it takes too long, and when it leaves a process behind. Cases are read from what it prints:
@@ -115,7 +115,7 @@ class Build:
                 wanted = bool(test.suites & {"coro", "stream"}) and test.back_end != "uring"
             else:
                 wanted = True
-            if wanted:
+            if wanted and (first or test.back_end != "adverse-uring"):
                 yield test
 
 

@@ -39,8 +39,8 @@ typedef struct evert_handle {
 
 /*
  * Makes a loop; yours to free. The environment variable EVERT_BACKEND chooses how it talks to the
- * kernel: epoll (which is also what it does where nothing is said), poll or uring, or adverse
- * for tests; or several of these with commas between them, of which it takes the
+ * kernel: epoll (which is also what it does where nothing is said), poll or uring, or adverse and
+ * adverse-uring for tests; or several of these with commas between them, of which it takes the
  * first that can be used here. One that is passed over is logged, once in a process, with the
  * reason. Fails with -ENOMEM, -EMFILE, -ENFILE, with -EINVAL for a back end that is not known, and
  * with what io_uring_setup(2) says. Does not wait.
