@@ -39,7 +39,8 @@ void evert__fd_end_by_reset(const struct evert__fd *fd)
 
 /*
  * In a child of a fork nothing is sent and nothing taken: it would be sent twice, and missing in
- * the parent.
+ * the parent. Nor is anything asked for or taken back, as the queue of a ring, and the set of
+ * epoll, are the parent's: what the child's copy of the loop had on its way is simply over.
  */
 bool evert__op_start(struct evert__op *op)
 {
@@ -52,6 +53,8 @@ bool evert__op_start(struct evert__op *op)
 
 bool evert__op_cancel(struct evert__op *op)
 {
+    if (evert__loop_forked(op->fd->loop))
+        return true;
     return op->fd->loop->backend->cancel(op);
 }
 
@@ -76,6 +79,8 @@ bool evert__source_look(struct evert__source *source)
 
 bool evert__source_arm(struct evert__source *source)
 {
+    if (evert__loop_forked(source->fd->loop))
+        return true; /* the next take says so */
     return source->fd->loop->backend->arm(source);
 }
 

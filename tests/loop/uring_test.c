@@ -664,6 +664,48 @@ static void test_after_setuid_nothing_is_done_with_the_rights_of_before(void **s
     assert_int_equal(exit_of(fork_child(sends_as_who_it_is_now)), 0);
 }
 
+/* ---- F38: a fork ---- */
+
+static int tell_child[2];
+static struct sender theirs; /* a send of the parent's, which the child would cancel */
+
+/* Whatever the child asks for: its queue is the parent's, in shared memory. */
+static void use_what_was_inherited(void)
+{
+    char byte;
+    MUST(read(tell_child[0], &byte, 1) == 1);
+    MUST(evert__op_cancel(&theirs.op));
+    MUST(evert__source_arm(&r.source));
+    MUST(evert__source_take(&r.source, &byte, 1) == EVERT_ECLOSED);
+    evert__fd_close(&r.fd, NULL);
+    evert_loop_free(loop);
+    MUST(evert_loop_new(&loop) == 0);
+    MUST(on_uring());
+    calls_and_timers_work(loop);
+    evert_loop_free(loop);
+}
+
+/* F38: the parent queues something where the child would; it is the parent's that is done. */
+static void test_what_a_child_asks_for_does_not_reach_the_parents_ring(void **state)
+{
+    (void)state;
+    open_pair();
+    arm_in_the_kernel();
+    assert_int_equal(pipe2(tell_child, O_CLOEXEC), 0);
+    theirs = (struct sender){.byte = '?'};
+    theirs.op = (struct evert__op){.kind = EVERT__OP_SEND, .fd = &r.fd};
+    pid_t child = fork_child(use_what_was_inherited);
+    start_burst(10);
+    assert_int_equal(write(tell_child[1], "!", 1), 1);
+    assert_int_equal(exit_of(child), 0);
+    end_burst();
+    for (int i = 0; i < 2 * EVERT__URING_BUFFERS; i++) /* each of the buffers, and again */
+        check_that_the_ring_receives();
+    close(tell_child[0]);
+    close(tell_child[1]);
+    close_pair();
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -682,6 +724,7 @@ int main(void)
         LOOP_CASE(test_an_accept_goes_on_after_nobody_took),
         LOOP_CASE(test_no_thread_of_the_kernel_submits),
         LOOP_CASE(test_after_setuid_nothing_is_done_with_the_rights_of_before),
+        LOOP_CASE(test_what_a_child_asks_for_does_not_reach_the_parents_ring),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
