@@ -172,7 +172,7 @@ static void take_while_more_comes(struct evert__source *source)
     receiver_take(&r);
 }
 
-/* S1: the second buffer of two that came together is taken before what came later. */
+/* F15: the second buffer of two that came together is taken before what came later. */
 static void test_what_came_together_is_taken_before_what_comes_meanwhile(void **state)
 {
     (void)state;
@@ -185,7 +185,7 @@ static void test_what_came_together_is_taken_before_what_comes_meanwhile(void **
     close_pair();
 }
 
-/* S1: submitting in mid-turn, the queue being full, completes nothing that waited in the kernel. */
+/* F15: submitting in mid-turn, for a full queue, completes nothing that waited in the kernel. */
 static void test_a_full_queue_changes_no_order(void **state)
 {
     (void)state;
