@@ -296,7 +296,8 @@ static bool has_work(struct evert__uring *u)
 
 /*
  * The ring is of the thread that ran the loop, which is freed by another: the kernel takes nothing
- * from this one, and what was on its way ended with the other. So all of it is over.
+ * from this one, and what was on its way ended with the other. So all of it is over that had not
+ * come by then.
  */
 static void abandon(evert_loop *loop)
 {
@@ -320,15 +321,13 @@ static void wait(evert_loop *loop, evert_time timeout)
         if (rc == 0)
             rc = evert__sys_uring_enter(&u->ring, timeout > 0, timeout);
     }
-    if (rc == -EEXIST) {
-        abandon(loop);
-        return;
-    }
     unsigned count = io_uring_cq_ready(&u->ring);
-    if (count == 0 && rc < 0 && rc != -EINTR && rc != -ETIME)
+    if (count == 0 && rc < 0 && rc != -EINTR && rc != -ETIME && rc != -EEXIST)
         leave_alone(timeout);
     evert__uring_keep_what_came(loop);
     tell_what_came(loop, count);
+    if (rc == -EEXIST)
+        abandon(loop);
 }
 
 const struct evert__backend evert__backend_uring = {

@@ -8,6 +8,7 @@
 #include "forking.h"
 
 #include <limits.h>
+#include <pthread.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -329,6 +330,42 @@ static void test_cancels_of_what_is_done_already_change_nothing(void **state)
     assert_int_equal(burst.failed, burst.count - sent);
     check_that_the_peer_has(sent);
     free_burst();
+}
+
+static void let_the_loop_end(struct evert__op *op)
+{
+    burst_done(op);
+    if (burst.done == burst.count)
+        loop->busy--;
+}
+
+/* Goes without a last wait, in which it would hear of what was done. */
+static void *start_and_go(void *unused)
+{
+    (void)unused;
+    turn(0);
+    start_burst(600);
+    return NULL;
+}
+
+/* F32: in a ring that is left to another thread, too. */
+static void test_what_was_done_when_its_thread_ended_is_told_as_done(void **state)
+{
+    pthread_t thread;
+    (void)state;
+    assert_int_equal(pthread_create(&thread, NULL, start_and_go, NULL), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    loop->busy++;
+    for (int i = 0; i < burst.count; i++)
+        burst.senders[i].op.done = let_the_loop_end;
+    evert_loop_free(loop);
+    loop = NULL;
+    assert_int_equal(burst.done, burst.count);
+    assert_in_range(burst.failed, 1, burst.count - 1);
+    check_that_the_peer_has(burst.count - burst.failed);
+    close(burst.fd.number);
+    close(burst.peer);
+    free(burst.senders);
 }
 
 /* ---- F30: no buffer is left ---- */
@@ -749,6 +786,7 @@ int main(void)
         LOOP_CASE(test_a_kernel_that_takes_nothing_is_not_pressed),
         LOOP_CASE(test_completions_without_room_are_not_lost),
         LOOP_CASE(test_cancels_of_what_is_done_already_change_nothing),
+        LOOP_CASE(test_what_was_done_when_its_thread_ended_is_told_as_done),
         LOOP_CASE(test_without_a_buffer_every_byte_arrives),
         LOOP_CASE(test_without_a_buffer_the_loop_sleeps),
         LOOP_CASE(test_who_takes_is_served_while_others_keep_the_buffers),
