@@ -203,7 +203,7 @@ def expect_all(said):
     if functions(between(said, "new")) not in (["evert__context_begin"], ["begin"]):
         raise Failed(f"expected a task that has not begun, got {between(said, 'new')!r}")
     names = functions(between(said, "loop"))
-    if "evert_run_at" not in names or "main" not in names:
+    if "evert_run_on_at" not in names or "main" not in names:
         raise Failed(f"the loop's own frames: expected main's, got {names}")
     names = functions(between(said, "blocking"))
     if "evert_scope_leave" not in names or "blocks" not in names:

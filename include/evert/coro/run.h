@@ -51,10 +51,10 @@ EVERT_API int evert_run_at(evert_fn *fn, void *arg, const evert_run_options *opt
 /*
  * The same on so many cores at once: `fn(arg)` is the main task of a loop of its own on each of so
  * many threads, which share nothing but what `arg` points to. EVERT_ALL_CORES: as many as this
- * process may use. This thread is the first of them, and each is kept on a core of its own as far
- * as there are enough. A TCP address that several of them listen on is shared (SO_REUSEPORT,
- * socket(7)): the kernel gives each new connection to one of them. So a server for one core,
- * unchanged, serves on all. (Port 0 is another port for each.)
+ * process may use, and each thread stays on its own. This thread is the first of them. A TCP
+ * address that several of them listen on is shared (SO_REUSEPORT, socket(7)): the kernel gives each
+ * new connection to one of them. So a server for one core, unchanged, serves on all. (Port 0 is
+ * another port for each.)
  *
  * Returns when all have ended: what the first that failed returned, which ends the others as a
  * signal does, or 0. A signal ends all.
