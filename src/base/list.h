@@ -50,6 +50,15 @@ static inline void evert__link_remove(struct evert__link *link)
     link->next = link->prev = NULL;
 }
 
+/* Takes the first link off a list that has one. */
+static inline void evert__list_remove_first(struct evert__link *head)
+{
+    struct evert__link *first = head->next;
+    head->next = first->next;
+    first->next->prev = head;
+    first->next = first->prev = NULL;
+}
+
 /* Takes the first link off, or returns NULL. */
 static inline struct evert__link *evert__list_shift(struct evert__link *head)
 {

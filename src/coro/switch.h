@@ -30,4 +30,14 @@ void evert__context_make(struct evert__context *context, void *low, void *top,
 /* Suspends this stack into `from` and goes on with `to`; returns when somebody switches back. */
 void evert__context_switch(struct evert__context *from, const struct evert__context *to);
 
+/*
+ * The same, and faster where `to` was left in the same place in the code as `from` is, as tasks do
+ * that wait for the same kind of thing; else slower.
+ */
+#ifdef EVERT_SWITCH_UCONTEXT
+#define evert__context_switch_alike evert__context_switch
+#else
+void evert__context_switch_alike(struct evert__context *from, const struct evert__context *to);
+#endif
+
 #endif

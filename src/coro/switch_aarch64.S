@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * AAPCS64: x19 to x29, the link register, and the low halves of v8 to v15 are the callee's to save.
- * It ends in `br` and not in `ret`, for the same reason as on x86-64.
+ * There are two, one that ends in `br` and one in `ret`, for the same reason as on x86-64.
  */
-    .text
-
-    .globl evert__context_switch
-    .hidden evert__context_switch
-    .type evert__context_switch, %function
+    .macro SWITCH name, way
+    .globl \name
+    .hidden \name
+    .type \name, %function
     .balign 16
-evert__context_switch:
+\name:
     .cfi_startproc
     sub sp, sp, #160
     .cfi_adjust_cfa_offset 160
@@ -63,9 +62,18 @@ evert__context_switch:
     .cfi_restore x28
     .cfi_restore x29
     .cfi_restore x30
+    .ifc \way, ret
+    ret
+    .else
     br x30
+    .endif
     .cfi_endproc
-    .size evert__context_switch, . - evert__context_switch
+    .size \name, . - \name
+    .endm
+
+    .text
+    SWITCH evert__context_switch, br
+    SWITCH evert__context_switch_alike, ret
 
 /*
  * Where a new stack begins: x19 holds the entry, x20 its argument. Nothing is above it. It is come

@@ -1,19 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * System V AMD64: rbx, rbp, r12 to r15 are the callee's to save. It ends in `pop; jmp` and not in
- * `ret`, since the processor predicts where a ret goes from the calls that it saw, and those were
- * made on the other stack: each such ret would be mispredicted.
+ * System V AMD64: rbx, rbp, r12 to r15 are the callee's to save.
+ *
+ * The processor predicts where a ret goes from the calls that it saw, and those were made on the
+ * other stack. So where that was left in another place in the code, each ret on the way up would be
+ * mispredicted: the first is avoided by `pop; jmp`. Where it was left in the same place, by the
+ * same calls, all of them are predicted right, if this one is a ret as well.
  *
  * The unwind information holds in each instruction: both stacks have the same layout at the moment
  * of the exchange.
  */
-    .text
-
-    .globl evert__context_switch
-    .hidden evert__context_switch
-    .type evert__context_switch, @function
+    .macro SWITCH name, way
+    .globl \name
+    .hidden \name
+    .type \name, @function
     .balign 16
-evert__context_switch:
+\name:
     .cfi_startproc
     pushq %rbp
     .cfi_adjust_cfa_offset 8
@@ -53,12 +55,21 @@ evert__context_switch:
     popq %rbp
     .cfi_adjust_cfa_offset -8
     .cfi_restore %rbp
+    .ifc \way, ret
+    ret
+    .else
     popq %rcx
     .cfi_adjust_cfa_offset -8
     .cfi_register %rip, %rcx
     jmpq *%rcx
+    .endif
     .cfi_endproc
-    .size evert__context_switch, . - evert__context_switch
+    .size \name, . - \name
+    .endm
+
+    .text
+    SWITCH evert__context_switch, jmp
+    SWITCH evert__context_switch_alike, ret
 
 /*
  * Where a new stack begins: r12 holds the entry, r13 its argument. Nothing is above it. It is come

@@ -76,11 +76,11 @@ static void task_entry(void *arg)
     evert__scope_check(task, NULL);
     evert__loop_flush(task->loop);
     task->ended = true;
-    struct evert__task *next = ends_quietly(task) ? evert__task_next(task, tasks) : NULL;
+    struct evert__task *next = ends_quietly(task) ? evert__task_next(task->loop) : NULL;
     if (next != NULL) {
         /* Nobody takes the stack before this is away from it. */
         let_go(task, NULL);
-        evert__task_go(task, next, tasks, true);
+        evert__task_go(task, next, true);
     }
     evert__task_leave(task, true);
 }
@@ -122,9 +122,9 @@ void evert__task_start(struct evert__task *task)
     struct evert__task *current = task->loop->current;
 
     evert__link_remove(&task->ready.link);
-    tasks->eager++;
+    tasks->loop->eager++;
     (void)switch_in(tasks, task);
-    tasks->eager--;
+    tasks->loop->eager--;
     tasks->context = context;
     tasks->fiber = fiber;
     if (task->ended)
@@ -262,7 +262,6 @@ int evert__tasks_of(evert_loop *loop, struct evert__tasks **ret)
         tasks->root.name = "main";
         tasks->root.place = "";
         tasks->root.budget = EVERT__BUDGET;
-        tasks->eager = loop->watch != NULL;
         loop->name_task = name_task;
         evert__list_init(&tasks->all);
         evert__stack_pool_init(&tasks->stacks, loop);

@@ -103,8 +103,6 @@ struct evert__tasks {
     struct evert__context context; /* the loop's own, while a task runs */
     struct evert__fiber fiber;
     bool from_loop; /* the task that runs was come to from there, and not from another task */
-    unsigned eager; /* tasks that are started at once, inside something else; and one more where
-                     * the loop is watched, which has to see each run of a task */
     unsigned numbered;
     struct evert__link all;
     struct evert__task root;
@@ -178,35 +176,39 @@ static inline struct evert__task *evert__task_first(const struct evert__link *li
 }
 
 /*
- * The task to go to directly from this one. Where this turn is at its end, a short one may follow;
- * not for the task alone, though, which most likely waits for something from outside.
+ * The task to go to directly from the one that runs, which is on no queue. Where this turn is at
+ * its end, a short one may follow; not for the task alone, though, which most likely waits for
+ * something from outside.
  */
-static inline struct evert__task *evert__task_next(const struct evert__task *from,
-                                                   const struct evert__tasks *tasks)
+static inline struct evert__task *evert__task_next(evert_loop *loop)
 {
-    evert_loop *loop = tasks->loop;
-    if (tasks->eager > 0)
+    struct evert__task *next;
+    if (loop->eager > 0)
         return NULL;
-    if (evert__list_empty(&loop->batch) && evert__loop_may_go_on(loop)) {
-        const struct evert__task *first = evert__task_first(&loop->ready);
-        if (first != NULL && first != from)
+    if (!evert__list_empty(&loop->batch)) {
+        next = evert__task_first(&loop->batch);
+    } else {
+        next = evert__loop_may_go_on(loop) ? evert__task_first(&loop->ready) : NULL;
+        if (next != NULL)
             evert__list_splice(&loop->batch, &loop->ready);
     }
-    struct evert__task *next = evert__task_first(&loop->batch);
     if (next != NULL)
         loop->runs_left--;
     return next;
 }
 
-/* From a task to another one; see evert__task_leave(). */
-static inline void evert__task_go(struct evert__task *task, struct evert__task *next,
-                                  struct evert__tasks *tasks, bool last)
+/* From a task to another one, the first of the batch; see evert__task_leave(). */
+static inline void evert__task_go(struct evert__task *task, struct evert__task *next, bool last)
 {
-    evert__link_remove(&next->ready.link);
-    tasks->loop->current = next;
+    struct evert__tasks *tasks = evert__tasks_get(task->loop);
+    evert__list_remove_first(&task->loop->batch);
+    task->loop->current = next;
     tasks->from_loop = false;
     evert__fiber_leave(&task->fiber, &next->fiber, last);
-    evert__context_switch(&task->context, &next->context);
+    if (last)
+        evert__context_switch(&task->context, &next->context);
+    else
+        evert__context_switch_alike(&task->context, &next->context);
     evert__fiber_arrive(&task->fiber, tasks->from_loop ? &tasks->fiber : NULL);
 }
 
@@ -216,10 +218,21 @@ static inline void evert__task_go(struct evert__task *task, struct evert__task *
  */
 static inline void evert__task_suspend(struct evert__task *task)
 {
-    struct evert__tasks *tasks = evert__tasks_get(task->loop);
-    struct evert__task *next = evert__task_next(task, tasks);
+    struct evert__task *next = evert__task_next(task->loop);
     if (next != NULL)
-        evert__task_go(task, next, tasks, false);
+        evert__task_go(task, next, false);
+    else
+        evert__task_leave(task, false);
+}
+
+/* Lets those that are ready run, each once, and the task again behind them. */
+static inline void evert__task_give_way(struct evert__task *task)
+{
+    struct evert__task *next = evert__task_next(task->loop);
+    if (!evert__link_used(&task->ready.link))
+        evert__list_append(&task->loop->ready, &task->ready.link);
+    if (next != NULL)
+        evert__task_go(task, next, false);
     else
         evert__task_leave(task, false);
 }

@@ -84,8 +84,7 @@ void evert__let_others_run(struct evert__task *self)
         }
     } else {
         evert__loop_flush(self->loop);
-        evert__ready_push(self->loop, &self->ready);
-        evert__task_suspend(self);
+        evert__task_give_way(self);
     }
     self->budget = EVERT__BUDGET;
 }
@@ -133,12 +132,35 @@ int evert_sleep(evert_time span)
     return span > 0 ? evert_sleep_until(evert_after(span)) : evert_yield();
 }
 
-EVERT__FLAT int evert_yield(void)
+__attribute__((noinline)) static int yield_in_any_case(void)
 {
     struct evert__task *self;
-    int rc = evert__checkpoint_here(&self);
+    int rc = evert__checkpoint(&self);
     if (rc < 0)
         return rc;
     evert__let_others_run(self);
+    return evert__loop_forked(self->loop) ? EVERT_ECLOSED : 0;
+}
+
+/* Whether a task runs that has nothing to do but to go to the next one. */
+static inline bool may_give_way(const evert_loop *loop)
+{
+#ifdef EVERT_DEBUG
+    (void)loop;
+    return false; /* there is more to check */
+#else
+    return loop != NULL && loop->current != NULL && !evert__task_cancelled(loop->current) &&
+           evert__list_empty(&loop->flush) && !evert__loop_forked(loop);
+#endif
+}
+
+int evert_yield(void)
+{
+    const evert_loop *loop = evert__loop_running();
+    if (!may_give_way(loop))
+        return yield_in_any_case();
+    struct evert__task *self = loop->current;
+    evert__task_give_way(self);
+    self->budget = EVERT__BUDGET;
     return evert__loop_forked(self->loop) ? EVERT_ECLOSED : 0;
 }

@@ -26,20 +26,6 @@ int evert__checkpoint(struct evert__task **ret);
 /* As above; and EVERT_ECONTEXT for a thing of another loop than the caller's. */
 int evert__checkpoint_slow(const evert_loop *loop, struct evert__task **ret);
 
-/* The same, where a task that runs is found at once. */
-static inline int evert__checkpoint_here(struct evert__task **ret)
-{
-#ifndef EVERT_DEBUG
-    const evert_loop *loop = evert__loop_running();
-    struct evert__task *task = loop != NULL ? loop->current : NULL;
-    if (task != NULL && !evert__task_cancelled(task)) {
-        *ret = task;
-        return 0;
-    }
-#endif
-    return evert__checkpoint(ret);
-}
-
 /* The same, for a call on something of `loop`: a task that runs there is found at once. */
 static inline int evert__checkpoint_on(const evert_loop *loop, struct evert__task **ret)
 {

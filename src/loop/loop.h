@@ -42,7 +42,7 @@ struct evert__part {
     void (*fini)(struct evert__part *part, evert_loop *loop); /* frees it */
 };
 
-enum { EVERT__RUNS = 64 };
+enum { EVERT__RUNS = 128 };
 
 struct evert_loop {
     const struct evert__backend *backend;
@@ -60,8 +60,10 @@ struct evert_loop {
     struct evert__link closed;   /* descriptors to let go at the end of the turn */
 
     struct evert__task *current; /* the task that runs now; NULL in a callback */
-    int runs_left; /* of tasks that may follow one another before the kernel is asked again */
-    unsigned busy; /* things on their way that a run, or the loop's end, waits for */
+    int runs_left;  /* of tasks that may follow one another before the kernel is asked again */
+    unsigned eager; /* tasks that run inside of something else, and must come back there; and one
+                     * more where the loop is watched, which has to see each run of a task */
+    unsigned busy;  /* things on their way that a run, or the loop's end, waits for */
     bool running, stopped;
     bool single;       /* what runs is one turn, and no short ones behind it */
     bool shares_ports; /* what it listens on, others of the process may listen on, too */

@@ -265,6 +265,7 @@ void evert__watch_start(evert_loop *loop, evert_time limit)
     }
     if (rc == 0) {
         loop->watch = w;
+        loop->eager++;
         return;
     }
     evert__free(w);
@@ -287,5 +288,6 @@ void evert__watch_stop(evert_loop *loop)
         evert__trace_fini();
     }
     loop->watch = NULL;
+    loop->eager--;
     evert__free(w);
 }

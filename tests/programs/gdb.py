@@ -301,15 +301,17 @@ def finds_a_task_in_a_handler_of_signals(program):
 # In Python, in gdb: through switches, one instruction after the other, and the frames at each.
 STEPS = r"""
 import gdb
+SWITCHES = ("evert__context_switch", "evert__context_switch_alike")
 gdb.execute("break all_is_set")
 gdb.execute("run")
 gdb.execute("delete")
-gdb.execute("break evert__context_switch thread 1")
+for name in SWITCHES:
+    gdb.execute(f"break {name} thread 1")
 landed = set()
 bad = 0
 for _ in range(12):
     gdb.execute("continue", to_string=True)
-    while gdb.newest_frame().name() == "evert__context_switch":
+    while gdb.newest_frame().name() in SWITCHES:
         gdb.execute("stepi", to_string=True)
         frame, names = gdb.newest_frame(), []
         while frame is not None:

@@ -478,7 +478,7 @@ class Loop:
         another at once, the innermost first. Each such call has the one before in a variable."""
         context = self.tasks["context"]
         yield saved_registers(context)
-        for _ in range(int(self.tasks["eager"])):
+        for _ in range(int(self.value["eager"])):
             frame = in_task.enter(saved_registers(context))
             while frame is not None and frame.name() != "evert__task_start":
                 frame = frame.older()
