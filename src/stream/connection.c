@@ -64,7 +64,7 @@ void evert__connection_free(evert_stream *s)
 
 void evert_set_line_limit(evert_stream *s, size_t limit)
 {
-    s->line_limit = limit;
+    s->line_limit = limit < UINT32_MAX ? (uint32_t)limit : UINT32_MAX;
 }
 
 void evert_set_close_limit(evert_stream *s, evert_time span)

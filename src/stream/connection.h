@@ -55,13 +55,13 @@ struct evert_stream {
     struct evert__input in;
     struct evert__output out;
     struct evert__waiter *reader, *writer;
-    struct evert__op *sending;   /* on its way, or NULL */
-    int read_error, write_error; /* each says the same for ever */
+    struct evert__op *sending;       /* on its way, or NULL */
+    int16_t read_error, write_error; /* each says the same for ever */
     /*
      * While there are chunks that wait to be sent, and nothing has failed: fewer bytes than this
      * may be put behind them with no further look. 0 when in doubt.
      */
-    uint32_t open;
+    uint16_t open;
     uint8_t users; /* calls that wait here, and serve: it is not freed under them */
     uint8_t closing;
     bool served : 1;   /* evert_serve() accepted it and will close it */
@@ -80,9 +80,9 @@ struct evert_stream {
     bool hungry : 1;  /* all was sent: a producer that is pulled is to be asked for more */
     bool in_call : 1; /* it looks at the input buffer, which has to stay */
     int reason;       /* why it is being closed: what connection_lost() will hear */
-    uint32_t close_limit;      /* in milliseconds */
+    uint32_t close_limit; /* in milliseconds */
+    uint32_t line_limit;
     struct evert__ready flush; /* on the loop's list while there is something to send */
-    size_t line_limit;
 
     size_t writer_wants; /* to go on when no more than this is queued */
     struct evert__waiter *closer;
@@ -157,7 +157,7 @@ static inline ssize_t evert__input_take(evert_stream *s, void *memory, size_t si
     if (count == 0)
         s->at_end = true;
     else if (count < 0 && count != -EAGAIN)
-        s->read_error = (int)count;
+        s->read_error = (int16_t)count;
     return count;
 }
 
@@ -232,7 +232,7 @@ static inline void evert__output_later(evert_stream *s)
     /* As long as this waits to be sent, more may be put behind it. */
     size_t room = evert__output_room(out), most = EVERT_HIGH_WATER;
     most = out->queued < most ? most - out->queued : 0;
-    s->open = (uint32_t)(room < most ? room : most);
+    s->open = (uint16_t)(room < most ? room : most);
 }
 
 /*

@@ -170,6 +170,8 @@ void evert_line_receiver_set_limit(evert_line_receiver *lines, size_t line_limit
 
 void evert_line_receiver_set_raw(evert_line_receiver *lines)
 {
+    if (!lines->raw)
+        lines->given = 0;
     lines->raw = true;
     lines->dropping = false;
 }
@@ -177,9 +179,9 @@ void evert_line_receiver_set_raw(evert_line_receiver *lines)
 void evert_line_receiver_set_lines(evert_line_receiver *lines, size_t rest)
 {
     evert_stream *s = evert__stream_of(lines->protocol.transport);
-    size_t given = lines->given;
+    size_t given = lines->raw ? lines->given : 0; /* nothing is put back twice */
     lines->raw = false;
-    lines->searched = lines->given = 0; /* nothing is put back twice */
+    lines->searched = 0;
     if (s == NULL || rest == 0)
         return;
     if (!s->in_call || rest > given)

@@ -106,7 +106,7 @@ void evert__output_fail(evert_stream *s, int error)
 {
     s->open = 0;
     if (s->write_error == 0)
-        s->write_error = error;
+        s->write_error = (int16_t)error; /* never one of the user's */
     if (s->writer != NULL)
         evert__wake(s->writer, 0);
     if (s->reader != NULL)

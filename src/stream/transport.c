@@ -83,7 +83,7 @@ int evert_transport_write(evert_transport *transport, const void *data, size_t s
     if (s == NULL || size == 0 || size >= s->open || s->out.queued + size > s->high)
         return write_pieces(s, &(evert_bytes){data, size}, 1);
     evert__output_put(&s->out, data, size);
-    s->open -= (uint32_t)size;
+    s->open = (uint16_t)(s->open - size);
     return 0;
 }
 

@@ -211,7 +211,7 @@ int evert_write(evert_stream *s, const void *data, size_t size)
     memcpy(last->data + last->end, data, size);
     last->end += (uint32_t)size;
     s->out.queued += size;
-    s->open -= (uint32_t)size;
+    s->open = (uint16_t)(s->open - size);
     evert__completed(self);
     return 0;
 }

@@ -64,8 +64,10 @@ struct evert_line_receiver {
     evert_protocol protocol;
     const evert_line_receiver_ops *ops;
     size_t line_limit;
-    size_t searched; /* the first bytes of the input, in which no delimiter begins */
-    size_t given;    /* how much raw_received() was given, until lines are asked for */
+    union {
+        size_t searched; /* the first bytes of the input, in which no delimiter begins */
+        size_t given;    /* raw: how much raw_received() was given */
+    };
     bool raw, dropping;
 };
 

@@ -93,7 +93,10 @@ EVERT_API EVERT_CHECK int evert_read_until(evert_stream *stream, evert_bytes *re
 EVERT_API EVERT_CHECK ssize_t evert_read_until_into(evert_stream *stream, char *buffer, size_t size,
                                                     const char *separator);
 
-/* Sets how many bytes a line, or what evert_read_until() gives, may have. Does not wait. */
+/*
+ * Sets how many bytes a line, or what evert_read_until() gives, may have, up to 4 GiB. Does not
+ * wait.
+ */
 EVERT_API void evert_set_line_limit(evert_stream *stream, size_t limit);
 
 /*
