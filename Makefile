@@ -119,7 +119,8 @@ soak: check-release
 	    SOAK_COUNT=$(COUNT) $(PYTHON) tests/programs/soak.py
 
 bench: build
-	@tools/bootstrap bench
+	@tools/bootstrap bench peers
+	@$(PYTHON) bench/peers/build.py build/release
 	@status=0; $(PYTHON) bench/run.py build/release || status=$$?; \
 	    $(PYTHON) bench/report.py build/bench docs && exit $$status
 

@@ -109,11 +109,11 @@ def read_line(process):
 
 
 @contextlib.contextmanager
-def served(command, *, core=SERVER_CORE, target=None, group=None):
+def served(command, *, core=SERVER_CORE, target=None, group=None, address="tcp://127.0.0.1:0"):
     """A server, with `address`, where it says that it listens."""
-    with started([*command, "tcp://127.0.0.1:0"], core, target, group) as process:
+    with started([*command, address], core, target, group) as process:
         line = read_line(process)
-        if not line.startswith("listening on "):
+        if "listening on " not in line:
             raise Failure(f"{command[-1]} does not listen")
         process.address = line.split()[-1]
         yield process
@@ -136,9 +136,9 @@ def run_load(program, address, **options):
     return results
 
 
-def run_json(program, *arguments):
+def run_json(program, *arguments, core=SERVER_CORE):
     """The JSON that a small program prints, which has the server's core to itself."""
-    with started([program, *arguments], SERVER_CORE) as process:
+    with started([program, *arguments], core) as process:
         output, _ = process.communicate(timeout=6 * PATIENCE)
     if process.returncode != 0:
         raise Failure(f"{program} ended with {process.returncode}")

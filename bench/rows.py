@@ -12,6 +12,7 @@ from measuring import Failure
 from servers import COROUTINES
 
 PEER_ROUNDS = 7         # as many tell how far another library is away
+TOO_MANY = ("process",)  # of processes: what they hold is not in that of the server
 
 LEAST_RATIO = 0.97      # of requests a second to raw's, ...
 LEAST_LARGE = 0.98      # ... and where they are large
@@ -19,7 +20,12 @@ MOST_OVER_RAW = 25.0    # nanoseconds a request, 16 names at a time
 MOST_CPU = 1.05         # of CPU time for each request to raw's, at a fixed rate
 MOST_SLOWED = 1.5       # of the others' latency, by one that is busy
 MOST_CALLBACK = 60.0    # nanoseconds for a callback added and fired
-MOST_IDLE = 600         # bytes allocated for an idle connection in callbacks
+MOST_OVER_BARE = 5.0    # nanoseconds of a yield of two tasks to a bare switch
+MOST_CROWD = 10.0       # of one among a thousand
+MOST_SPAWN = 50.0
+MOST_TIMER = 60.0
+MOST_OF_ONE = 1.05      # of CPU time for each request: two loops on two cores to one on one
+MOST_IDLE = 400         # bytes allocated for an idle connection in callbacks
 MOST_OTHERS = 0.1       # of the two cores, for what else the machine does
 LEAST_HELD = 0.98       # of a rate that a server is to keep up with
 RATE_SHARE = 0.5        # of what the slowest server can do: the rate at which CPU time is measured
@@ -47,17 +53,27 @@ class Context:
     def without_peers(self):
         return [server for server in self.servers if not server.peer]
 
-    def rounds_of(self, measure, peers=False):
+    def peers_for(self, service):
+        return [server for server in self.servers if server.peer and service in server.programs]
+
+    def rounds_of(self, measure, peers=()):
         """Gives the rounds, each {name: measurement}, of servers one right after the other in an
         order that changes; peers are in the first of them. A round in which others had much of the
         machine, or a server did not keep up with a rate, is set aside and measured again; not for
         ever, though."""
-        rounds, again = [], self.rounds // 2
+        rounds, again, peers = [], self.rounds // 2, list(peers)
         while len(rounds) < self.rounds:
-            measured = self.servers if peers and len(rounds) < PEER_ROUNDS else self.without_peers()
-            turn = (len(rounds) + again) % len(measured)
-            measured = {server.name: watched(measure, server)
-                        for server in measured[turn:] + measured[:turn]}
+            servers = self.without_peers() + (peers if len(rounds) < PEER_ROUNDS else [])
+            turn = (len(rounds) + again) % len(servers)
+            measured = {}
+            for server in servers[turn:] + servers[:turn]:
+                try:
+                    measured[server.name] = watched(measure, server)
+                except Failure as failure:
+                    if not server.peer:
+                        raise
+                    print(f"    {server.name} is left out: {failure}", flush=True)
+                    peers.remove(server)
             if again > 0 and is_disturbed([measured]):
                 again -= 1
             else:
@@ -132,16 +148,19 @@ class Pairs:
         rate = self.choose_rate(context)
         print(f"{self.title}: {context.rounds} rounds of {context.seconds} s, "
               f"then at {rate:,} a second\n", flush=True)
-        rounds = context.rounds_of(lambda server: self.measure(context, server, rate), peers=True)
+        rounds = context.rounds_of(lambda server: self.measure(context, server, rate),
+                                   context.peers_for(self.service))
+        servers = [server for server in context.servers
+                   if any(server.name in each for each in rounds)]
         results = {"unit": self.unit, "rate": rate, "rounds": rounds,
-                   "servers": {server.name: about(server) for server in context.servers},
+                   "servers": {server.name: about(server) for server in servers},
                    "medians": {server.name: {what: stats.middle(rounds, server.name, what)
                                              for what in ("per_second", "cpu_ns", "cpu_share")}
-                               for server in context.servers},
+                               for server in servers},
                    "beside": {server.name: self.compare(rounds, server)
                               for server in context.of_evert()},
                    "ahead": {server.name: self.ahead(rounds, server)
-                             for server in context.servers if server.peer},
+                             for server in servers if server.peer},
                    "calls": self.count(context)}
         self.show(results)
         return results
@@ -263,6 +282,56 @@ class Busy:
 
 
 @dataclass
+class Cores:
+    """CPU time for each request of a loop on each of two cores, beside that of one loop, where each
+    has as much to do: two have twice as many requests."""
+
+    name: str
+    title: str
+    options: dict
+    rounds: int = 15
+    kind: str = field(default="cores", init=False)
+    load = "bench/load"
+    programs = {"one": "examples/greeting/coroutine_server",
+                "two": "examples/greeting/cores_server"}
+    cores = {"one": measuring.SERVER_CORE, "two": None}
+
+    def command(self):
+        return Pairs.command(self) + " --rate R"
+
+    def measure(self, context, which, rate):
+        measuring.fresh_network()
+        load, options = context.build / self.load, self.options | {"seconds": context.seconds}
+        with measuring.served([context.build / self.programs[which]], core=self.cores[which],
+                              address="tcp://127.0.0.1:9999") as process:
+            if rate:
+                options["rate"] = rate * (2 if which == "two" else 1)
+            results = measuring.run_load(load, process.address, **options, pid=process.pid)
+        return {"per_second": results["per_second"],
+                "cpu_ns": max(results["cpu_ns"], 1) / max(results["requests"], 1)}
+
+    def run(self, context):
+        rate = two_digits(self.measure(context, "one", None)["per_second"] * RATE_SHARE / 2)
+        print(f"{self.title}: {context.rounds} rounds of {context.seconds} s, at {rate:,} a "
+              "second for each loop\n", flush=True)
+        rounds = []
+        for number in range(context.rounds):
+            order = list(self.programs)[::1 if number % 2 else -1]
+            rounds.append({which: self.measure(context, which, rate) for which in order})
+        ratio = stats.ratios(rounds, "two", "one", "cpu_ns")
+        results = {"rate": rate, "rounds": rounds,
+                   "medians": {which: stats.middle(rounds, which, "cpu_ns")
+                               for which in self.programs},
+                   "ratio": stats.summary(ratio) | {
+                       "bound": MOST_OF_ONE,
+                       "verdict": stats.verdict(ratio, MOST_OF_ONE, False)}}
+        show("CPU time, times that of one", f"{stats.words(ratio)}; at most {MOST_OF_ONE}: "
+             f"{results['ratio']['verdict']}")
+        print(flush=True)
+        return results
+
+
+@dataclass
 class Idle:
     """What an idle connection holds in a server's process, and in the kernel."""
 
@@ -299,10 +368,12 @@ class Idle:
 
     def run(self, context):
         print(f"{self.title}: {self.more:,} of them, in bytes for each\n", flush=True)
+        servers = [server for server in context.servers if "greeting" in server.programs
+                   and server.name not in TOO_MANY]
         rounds = [{server.name: watched(lambda each: self.measure(context, each), server)
-                   for server in context.servers} for _ in range(context.rounds)]
+                   for server in servers} for _ in range(context.rounds)]
         results = {"rounds": rounds, "servers": {}}
-        for server in (server.name for server in context.servers):
+        for server in (server.name for server in servers):
             kernel = (stats.middle(rounds, server, "kernel")
                       if rounds[0][server]["kernel"] is not None else None)
             resident = stats.middle(rounds, server, "resident")
@@ -322,7 +393,9 @@ class Small:
     program: str
     words: dict
     judged: dict = field(default_factory=dict)  # {name: the most that it may be}
-    floor: str = ""
+    floor: str = ""  # there and back by nothing but what that takes, ...
+    over: dict = field(default_factory=dict)  # ... and {name: the most over one way of it}
+    core: int | None = measuring.SERVER_CORE
     rounds: int = 31
     kind: str = field(default="small", init=False)
 
@@ -331,19 +404,23 @@ class Small:
 
     def run(self, context):
         print(f"{self.title}: {context.rounds} rounds\n", flush=True)
-        measured = measuring.run_json(context.build / self.program, context.rounds)
+        measured = measuring.run_json(context.build / self.program, context.rounds,
+                                      core=self.core)
         results = {"words": self.words, "ns": {}}
         for name, values in measured.items():
             each = results["ns"][name] = stats.summary(values)
             if name in self.judged:
                 each |= {"bound": self.judged[name],
                          "verdict": stats.verdict(values, self.judged[name], False)}
-            if self.floor in measured and name in ("pair", "crowd"):
-                each["times_floor"] = stats.summary(
-                    [ours / floor for ours, floor in zip(values, measured[self.floor])])
+            if self.floor in measured and name in self.over:
+                over = [ours - floor / 2 for ours, floor in zip(values, measured[self.floor])]
+                each["over"] = stats.summary(over) | {
+                    "bound": self.over[name],
+                    "verdict": stats.verdict(over, self.over[name], False)}
             show(self.words[name], stats.words(values, 1) + (
-                f"; times the bare one {stats.words(each['times_floor']['values'], 1)}"
-                if "times_floor" in each else "") + (
+                f"; over the bare switch {stats.words(each['over']['values'], 1)}, at most "
+                f"{each['over']['bound']:.0f}: {each['over']['verdict']}"
+                if "over" in each else "") + (
                 f"; at most {each['bound']:.0f}: {each['verdict']}" if "bound" in each else ""))
         print(flush=True)
         return results
@@ -400,13 +477,20 @@ ROWS = [
     echoes(65536, "64 KiB"),
     Pairs("bulk", "Bulk data, read and dropped, 8 connections; in pieces of 64 KiB", "sink",
           {"connections": 8}, load="bench/load_bulk", unit="piece", bound=LEAST_LARGE),
+    Cores("cores", "Two loops on two cores, beside one", {"connections": 64}),
     Busy("busy", "One busy connection among 1,000", {"connections": 999}),
     Idle("idle-memory", "Idle connections"),
     Allocated("idle-allocated", "An idle connection, in bytes that the library allocates"),
     Small("yield", "The smallest things, in nanoseconds, all of them in each round", "bench/yield",
           {"bare": "to a bare stack and back", "pair": "yield, of two tasks",
            "crowd": "yield, of 1,000 tasks", "spawn": "task spawned and left",
-           "timer": "timer set and cancelled"}, floor="bare"),
+           "timer": "timer set and cancelled among 1,000",
+           "timers": "among 1,000,000, at random times"},
+          judged={"crowd": MOST_CROWD, "spawn": MOST_SPAWN, "timers": MOST_TIMER},
+          floor="bare", over={"pair": MOST_OVER_BARE}, rounds=15),
+    Small("messages", "From one core to another, in nanoseconds", "bench/messages",
+          {"trip": "call to another loop and one back", "burst": "call, of 1,000 at once"},
+          core=None, rounds=15),
     Small("deferred", "Deferreds, in nanoseconds, all in each round", "bench/deferred",
           {"callback": "callback added and fired", "whole": "Deferred made, fired, freed"},
           judged={"callback": MOST_CALLBACK}),

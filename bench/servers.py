@@ -6,11 +6,7 @@ import socket
 from dataclasses import dataclass
 
 import measuring
-
-try:
-    import peers
-except ImportError:
-    peers = None
+import peers
 
 RAW, RAW_URING = "raw epoll", "raw io_uring"
 COROUTINES = "coroutines"
@@ -73,6 +69,15 @@ def available(build):
     ring = [*on_uring, Server(RAW_URING, commands(build, RAW_URING))]
     if all(map(works, ring)):
         found += ring
-    for peer in peers.available(build) if peers else []:
-        found.append(Server(peer.name, peer.programs, peer=peer.version))
+    for peer in peers.available(build):
+        found += forms_of(peer)
     return found
+
+
+def forms_of(peer):
+    """A peer as its users write it, and where there is one, in a form that gathers its answers."""
+    version = f"{peer.title} {peer.version}"
+    yield Server(peer.name, peer.programs, peer=version)
+    if "greeting_gathered" in peer.programs:
+        yield Server(f"{peer.name}, gathered", {"greeting": peer.programs["greeting_gathered"]},
+                     peer=version)
