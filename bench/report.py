@@ -200,8 +200,8 @@ def busy_section(row):
 
 def cores_section(row):
     middle, ratio = row["medians"], row["ratio"]
-    return table(["requests a second, each loop", "µs of CPU each, one loop", "two loops", "ratio", "bound",
-                  "verdict"],
+    return table(["requests a second, each loop", "µs of CPU each, one loop", "two loops", "ratio",
+                  "bound", "verdict"],
                  [[f"{row['rate']:,}", f"{middle['one'] / 1000:.2f}", f"{middle['two'] / 1000:.2f}",
                    in_words(ratio), f"at most {ratio['bound']:.2f}", ratio["verdict"]]])
 
