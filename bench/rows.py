@@ -61,24 +61,31 @@ class Context:
         order that changes; peers are in the first of them. A round in which others had much of the
         machine, or a server did not keep up with a rate, is set aside and measured again; not for
         ever, though."""
-        rounds, again, peers = [], self.rounds // 2, list(peers)
+        rounds, again = [], self.rounds // 2
         while len(rounds) < self.rounds:
             servers = self.without_peers() + (peers if len(rounds) < PEER_ROUNDS else [])
             turn = (len(rounds) + again) % len(servers)
-            measured = {}
-            for server in servers[turn:] + servers[:turn]:
-                try:
-                    measured[server.name] = watched(measure, server)
-                except Failure as failure:
-                    if not server.peer:
-                        raise
-                    print(f"    {server.name} is left out: {failure}", flush=True)
-                    peers.remove(server)
+            measured, failed = measure_each(measure, servers[turn:] + servers[:turn])
+            peers = [peer for peer in peers if peer not in failed]
             if again > 0 and is_disturbed([measured]):
                 again -= 1
             else:
                 rounds.append(measured)
         return rounds
+
+
+def measure_each(measure, servers):
+    """Gives {name: measurement}, and which servers failed, as peers may: they are left out."""
+    measured, failed = {}, []
+    for server in servers:
+        try:
+            measured[server.name] = watched(measure, server)
+        except Failure as failure:
+            if not server.peer:
+                raise
+            print(f"    {server.name} is left out: {failure}", flush=True)
+            failed.append(server)
+    return measured, failed
 
 
 def about(server):
@@ -370,8 +377,11 @@ class Idle:
         print(f"{self.title}: {self.more:,} of them, in bytes for each\n", flush=True)
         servers = [server for server in context.servers if "greeting" in server.programs
                    and server.name not in TOO_MANY]
-        rounds = [{server.name: watched(lambda each: self.measure(context, each), server)
-                   for server in servers} for _ in range(context.rounds)]
+        rounds = []
+        for _ in range(context.rounds):
+            measured, failed = measure_each(lambda each: self.measure(context, each), servers)
+            servers = [server for server in servers if server not in failed]
+            rounds.append(measured)
         results = {"rounds": rounds, "servers": {}}
         for server in (server.name for server in servers):
             kernel = (stats.middle(rounds, server, "kernel")
