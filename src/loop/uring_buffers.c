@@ -47,8 +47,8 @@ int evert__uring_buffers_init(struct evert__uring_buffers *b, struct io_uring *r
         return rc;
     }
     io_uring_buf_ring_init(b->offered);
-    for (uint16_t i = 0; i < EVERT__URING_BUFFERS; i++)
-        offer(b, i);
+    for (unsigned i = 0; i < EVERT__URING_BUFFERS; i++)
+        offer(b, (uint16_t)i);
     return 0;
 }
 

@@ -68,16 +68,17 @@ static int grow(struct evert__uring *u)
     return 0;
 }
 
-static int attach(struct evert__source *source)
+/* The source's slot, which it is given when it first needs one; NULL: that is the error now. */
+static struct evert__uring_slot *attach(const struct evert__source *source)
 {
     struct evert__fd *fd = source->fd;
     struct evert__uring *u = evert__uring_of(fd->loop);
     if (fd->slot != 0)
-        return 0;
+        return &u->slots[fd->slot - 1];
     if (u->free_slot == NO_SLOT) {
-        int rc = grow(u);
-        if (rc < 0)
-            return rc;
+        fd->error = grow(u);
+        if (fd->error < 0)
+            return NULL;
     }
     uint32_t place = u->free_slot;
     struct evert__uring_slot *slot = &u->slots[place];
@@ -86,7 +87,7 @@ static int attach(struct evert__source *source)
         .fd = fd, .number = -1, .kind = source->kind, .outcome = NO_OUTCOME};
     evert__uring_input_init(&slot->in);
     fd->slot = place + 1;
-    return 0;
+    return slot;
 }
 
 static void free_slot(struct evert__uring *u, struct evert__uring_slot *slot)
@@ -344,10 +345,9 @@ bool evert__uring_arm(struct evert__source *source)
     struct evert__fd *fd = source->fd;
     if (fd->readable)
         return true;
-    fd->error = attach(source);
-    if (fd->error < 0)
+    struct evert__uring_slot *slot = attach(source);
+    if (slot == NULL)
         return true; /* the next take says so */
-    struct evert__uring_slot *slot = slot_of(fd);
     fd->source = source;
     if (slot->mode == NOTHING)
         begin(evert__uring_of(fd->loop), slot);
