@@ -289,9 +289,9 @@ static void repeat(int argc, char **argv)
     struct plan plan = {
         .fault = (enum fault)atoi(argv[2]),
         .call = (enum evert__sys_call)atoi(argv[3]),
-        .place = strtoull(argv[4], NULL, 0),
+        .place = (size_t)strtoull(argv[4], NULL, 0),
         .answer = strtoll(argv[5], NULL, 0),
-        .most = strtoull(argv[6], NULL, 0),
+        .most = (size_t)strtoull(argv[6], NULL, 0),
         .nth = (unsigned)strtoul(argv[7], NULL, 0),
         .times = (unsigned)strtoul(argv[8], NULL, 0),
         .span = (unsigned)strtoul(argv[9], NULL, 0),
