@@ -89,9 +89,11 @@ static void move_words(char **to, const evert_loop *loop, int rc)
 }
 
 /* A failure ends all. That one was cancelled because all are to end is none. */
-static void note_result(struct core *core, int rc)
+static void go_down(struct core *core, int rc)
 {
     struct evert__cores *cores = core->all;
+    pthread_mutex_lock(&cores->lock);
+    core->up = false;
     if (rc == -ECANCELED && cores->ending) {
         cores->cut = rc;
     } else if (rc < 0 && cores->failure == 0) {
@@ -99,18 +101,16 @@ static void note_result(struct core *core, int rc)
         move_words(&cores->description, core->run.loop, rc);
         tell_all(cores);
     }
+    pthread_mutex_unlock(&cores->lock);
 }
 
-static void go_down(struct core *core, int rc)
+/* A post that is still to be taken refers to what is about to be freed. */
+static void take_post(struct core *core)
 {
-    pthread_mutex_lock(&core->all->lock);
-    core->up = false;
-    note_result(core, rc);
-    pthread_mutex_unlock(&core->all->lock);
     if (!core->told || core->ended || evert__loop_begin(core->run.loop) < 0)
         return;
     while (!core->ended && evert__loop_turn(core->run.loop, EVERT_NEVER))
-        ; /* it refers to what is about to be freed */
+        ;
     evert__loop_end(core->run.loop);
 }
 
@@ -146,8 +146,10 @@ static void run_core(struct core *core)
     take_place(core);
     come_up(core);
     int rc = evert__run_here(&core->run, cores->fn, cores->arg, cores->name, cores->place);
-    if (!evert__loop_forked(core->run.loop)) /* else this is a child, and none of the others is */
+    if (!evert__loop_forked(core->run.loop)) { /* else this is a child, without the others */
         go_down(core, rc);
+        take_post(core);
+    }
     number = 0;
 }
 
@@ -155,13 +157,10 @@ static void *run_thread(void *arg)
 {
     struct core *core = (struct core *)arg;
     int rc = evert__loop_own(&core->run.loop);
-    if (rc == 0) {
+    if (rc == 0)
         run_core(core);
-    } else {
-        pthread_mutex_lock(&core->all->lock);
-        note_result(core, rc);
-        pthread_mutex_unlock(&core->all->lock);
-    }
+    else
+        go_down(core, rc);
     return NULL;
 }
 
@@ -210,9 +209,7 @@ static unsigned start_others(struct evert__cores *cores)
     for (unsigned i = 1; i < cores->count; i++) {
         int rc = evert__sys_thread(&cores->of[i].thread, run_thread, &cores->of[i]);
         if (rc < 0) {
-            pthread_mutex_lock(&cores->lock);
-            note_result(&cores->of[0], rc);
-            pthread_mutex_unlock(&cores->lock);
+            go_down(&cores->of[i], rc);
             return i;
         }
     }

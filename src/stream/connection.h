@@ -213,10 +213,11 @@ static inline int evert__output_append(evert_stream *s, const void *data, size_t
 }
 
 /*
- * Sends at once what is queued and these bytes behind it, as far as that goes without waiting.
- * Gives how many of these were sent, or an error, which has broken the write side.
+ * The same; but where they are much, what goes without waiting is sent at once, with what is queued
+ * before, and only the rest is queued. Also an error of the socket, which has broken the write
+ * side.
  */
-ssize_t evert__output_send(evert_stream *stream, const void *data, size_t size);
+int evert__output_write(evert_stream *stream, const char *data, size_t size);
 
 /* Sends what is queued, as far as that goes without waiting; the rest goes by itself. */
 void evert__output_start(evert_stream *stream);

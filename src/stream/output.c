@@ -176,7 +176,11 @@ EVERT__FLAT void evert__output_start(evert_stream *s)
     }
 }
 
-ssize_t evert__output_send(evert_stream *s, const void *data, size_t size)
+/*
+ * Sends what is queued and these bytes behind it, as far as that goes without waiting. Gives how
+ * many of these were sent.
+ */
+static ssize_t send_at_once(evert_stream *s, const void *data, size_t size)
 {
     struct iovec pieces[EVERT__PIECES + 1];
     size_t queued = s->out.queued;
@@ -195,6 +199,14 @@ ssize_t evert__output_send(evert_stream *s, const void *data, size_t size)
     s->open = 0;
     sent(s, (ssize_t)old);
     return result - (ssize_t)old;
+}
+
+int evert__output_write(evert_stream *s, const char *data, size_t size)
+{
+    ssize_t sent = size >= EVERT__MUCH ? send_at_once(s, data, size) : 0;
+    if (sent < 0 || (size_t)sent == size)
+        return sent < 0 ? (int)sent : 0;
+    return evert__output_append(s, data + sent, size - (size_t)sent);
 }
 
 static void send_done(struct evert__op *op)

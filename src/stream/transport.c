@@ -47,15 +47,6 @@ static int fail(evert_stream *s, int rc)
     return rc;
 }
 
-/* An error of the socket is not one of the write: connection_lost() will tell. */
-static int write_piece(evert_stream *s, const char *data, size_t size)
-{
-    ssize_t sent = size >= EVERT__MUCH ? evert__output_send(s, data, size) : 0;
-    if (sent < 0 || (size_t)sent == size)
-        return 0;
-    return evert__output_append(s, data + sent, size - (size_t)sent);
-}
-
 __attribute__((noinline)) static int write_pieces(evert_stream *s, const evert_bytes *pieces,
                                                   size_t count)
 {
@@ -63,8 +54,8 @@ __attribute__((noinline)) static int write_pieces(evert_stream *s, const evert_b
     if (rc != 0)
         return rc > 0 ? 0 : rc;
     for (size_t i = 0; i < count && s->write_error == 0; i++) {
-        rc = write_piece(s, pieces[i].data, pieces[i].size);
-        if (rc < 0)
+        rc = evert__output_write(s, pieces[i].data, pieces[i].size);
+        if (rc < 0 && s->write_error == 0) /* else it is the socket's: connection_lost() tells */
             return fail(s, rc);
     }
     if (s->out.queued >= EVERT__MUCH && !s->sending)

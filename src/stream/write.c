@@ -130,14 +130,11 @@ static int write_large(evert_stream *s, struct evert__task *self, const char *da
     return rc;
 }
 
-/* Puts bytes behind what is queued; where they are many, what goes at once is not queued. */
+/* Puts bytes behind what is queued. */
 static int enqueue(evert_stream *s, const char *data, size_t size)
 {
-    ssize_t sent = size >= EVERT__MUCH ? evert__output_send(s, data, size) : 0;
-    if (sent < 0 || (size_t)sent == size)
-        return sent < 0 ? (int)sent : 0;
-    int rc = evert__output_append(s, data + sent, size - (size_t)sent);
-    if (rc == 0)
+    int rc = evert__output_write(s, data, size);
+    if (rc == 0 && s->out.queued > 0)
         evert__output_later(s);
     return rc;
 }
