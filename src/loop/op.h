@@ -29,24 +29,42 @@
 
 #include "base/list.h"
 
+/* What a ring has of a descriptor: see uring_source.c. */
+struct evert__ringed {
+    uint8_t first, last; /* of the buffers with what came and was not taken, from 1; 0: none */
+    uint8_t buffers;     /* how many these are */
+    uint8_t mode : 2;
+    uint8_t ending : 1;  /* a cancel was asked for */
+    uint8_t to_tell : 1; /* something came, and the completion that tells of it is still to come */
+    uint8_t full : 1;    /* the newest buffer was filled, so there may be more in the socket */
+    uint8_t large : 3;   /* it comes in large pieces: not so after this many small ones */
+};
+
 struct evert__fd {
     evert_loop *loop;
     int number; /* -1 once closed */
     int error;  /* it cannot be waited for: the next take says so */
     union {
         struct {
-            uint32_t slot; /* the back end's: where it is registered, plus 1; 0 if it is not */
-            bool readable; /* reading is worth a try: it has not said that it would block */
-            bool writable; /* the same of writing */
-            bool ended;    /* an event carried RDHUP, HUP or ERR */
-            bool drained_by_short_read; /* it is TCP, where a short read has emptied it */
+            bool readable;  /* reading is worth a try: it has not said that it would block */
+            bool writable;  /* the same of writing */
+            bool ended : 1; /* an event carried RDHUP, HUP or ERR; in a ring: the end has come */
+            bool drained_by_short_read : 1; /* it is TCP, where a short read has emptied it */
+            bool accepts : 1;               /* in a ring: it is a listening socket */
+            union {
+                uint32_t slot; /* where it is registered, plus 1; 0 if it is not */
+                struct evert__ringed ringed;
+            };
         };
         void *owner; /* once closed: for `closed`, to be set after evert__fd_close() */
     };
     union {
         struct {
             struct evert__source *source; /* armed, waiting for this to be readable */
-            struct evert__op *op;         /* started, waiting for this to be writable */
+            union {
+                struct evert__op *op;                   /* started, waiting for it to be writable */
+                struct evert__uring_accepted *accepted; /* of a listening socket in a ring */
+            };
         };
         struct evert__link link; /* once closed: on the loop's list of these */
     };
@@ -120,8 +138,9 @@ int evert__backend_init(evert_loop *loop);
 void evert__fd_init(struct evert__fd *fd, evert_loop *loop, int number);
 
 /*
- * Closes the descriptor; `closed`, if any, is called in a later step of this turn or in a later
- * turn, once nothing refers to `fd` any more. No op may be on its way; an armed source is disarmed.
+ * Closes the descriptor; `closed` is called in a later step of this turn or in a later turn, once
+ * nothing refers to `fd` any more. NULL: nobody is told; then its memory stays as long as the loop.
+ * No op may be on its way; an armed source is disarmed.
  */
 void evert__fd_close(struct evert__fd *fd, void (*closed)(struct evert__fd *fd));
 

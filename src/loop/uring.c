@@ -86,7 +86,7 @@ static int init(evert_loop *loop)
         return rc;
     }
     evert__list_init(&u->ops);
-    evert__uring_slots_init(u);
+    evert__list_init(&u->leaving);
     loop->backend_state = u;
     return 0;
 }
@@ -95,7 +95,6 @@ static void fini(evert_loop *loop)
 {
     struct evert__uring *u = evert__uring_of(loop);
     evert__sys_uring_exit(&u->ring);
-    evert__uring_slots_fini(u);
     evert__uring_buffers_fini(&u->buffers);
     evert__free(u->messages);
     evert__free(u);
@@ -255,6 +254,14 @@ static struct io_uring_cqe *completion_at(struct evert__uring *u, unsigned place
     return &u->ring.cq.cqes[(*u->ring.cq.khead + place) & u->ring.cq.ring_mask];
 }
 
+static struct evert__fd *source_of(const struct io_uring_cqe *cqe)
+{
+    uint64_t tag = cqe->user_data & EVERT__URING_TAGS;
+    if (tag != EVERT__URING_SOURCE && tag != EVERT__URING_LISTENER)
+        return NULL;
+    return (struct evert__fd *)(uintptr_t)(cqe->user_data - tag);
+}
+
 /*
  * What is told may take from the kernel whatever is there. So all that the ring has delivered to
  * sources by then, which is older, is put with them first.
@@ -263,10 +270,19 @@ void evert__uring_keep_what_came(evert_loop *loop)
 {
     struct evert__uring *u = evert__uring_of(loop);
     for (unsigned count = io_uring_cq_ready(&u->ring); u->kept < count; u->kept++) {
-        const struct io_uring_cqe *cqe = completion_at(u, u->kept);
-        if ((cqe->user_data & EVERT__URING_TAGS) == EVERT__URING_SOURCE)
-            evert__uring_source_completed(loop, (uint32_t)(cqe->user_data >> 3), cqe->res,
-                                          cqe->flags);
+        struct io_uring_cqe *cqe = completion_at(u, u->kept);
+        struct evert__fd *fd = source_of(cqe);
+        if (fd != NULL && !evert__uring_source_completed(fd, cqe))
+            cqe->user_data = EVERT__URING_NOBODY;
+    }
+}
+
+void evert__uring_disown(struct evert__uring *u, const struct evert__fd *fd)
+{
+    for (unsigned i = 0; i < u->kept; i++) {
+        struct io_uring_cqe *cqe = completion_at(u, i);
+        if (source_of(cqe) == fd)
+            cqe->user_data = EVERT__URING_NOBODY;
     }
 }
 
@@ -276,13 +292,14 @@ static void tell_what_came(evert_loop *loop, unsigned count)
     while (count-- > 0) {
         const struct io_uring_cqe *cqe = completion_at(u, 0);
         uint64_t data = cqe->user_data;
+        struct evert__fd *fd = source_of(cqe);
         int result = cqe->res;
         io_uring_cq_advance(&u->ring, 1);
         u->kept--;
-        if ((data & EVERT__URING_TAGS) == EVERT__URING_OP)
+        if (fd != NULL)
+            evert__uring_source_tell(fd);
+        else if ((data & EVERT__URING_TAGS) == EVERT__URING_OP)
             op_completed((struct evert__op *)(uintptr_t)data, result);
-        else if ((data & EVERT__URING_TAGS) == EVERT__URING_SOURCE)
-            evert__uring_source_tell(loop, (uint32_t)(data >> 3));
     }
 }
 
@@ -308,7 +325,7 @@ static void abandon(evert_loop *loop)
         op->result = -ECANCELED;
         evert__tell_op(op);
     }
-    evert__uring_slots_abandon(loop);
+    evert__uring_abandon_sources(u);
 }
 
 static void wait(evert_loop *loop, evert_time timeout)

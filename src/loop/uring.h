@@ -12,43 +12,35 @@
 
 /* ---- Buffers ---- */
 
-enum { EVERT__URING_BUFFERS = 128, EVERT__URING_BUFFER = 8192, EVERT__URING_NONE = UINT16_MAX };
-
-/* Received bytes that wait to be taken: a list of buffers, the oldest first. */
-struct evert__uring_input {
-    uint16_t head, tail, count;
-    bool full; /* the newest was filled to its end, so there may be more in the socket */
-};
+enum { EVERT__URING_BUFFERS = 128, EVERT__URING_BUFFER = 8192 };
 
 struct evert__uring_buffers {
     struct io_uring_buf_ring *offered;
     char *memory;
     struct {
-        uint32_t start, end;
-        uint16_t next;
+        uint16_t start, end;
+        uint8_t next; /* of the same descriptor; 0: none */
     } filled[EVERT__URING_BUFFERS];
 };
 
 int evert__uring_buffers_init(struct evert__uring_buffers *buffers, struct io_uring *ring);
 void evert__uring_buffers_fini(struct evert__uring_buffers *buffers);
 
-void evert__uring_input_init(struct evert__uring_input *in);
+/* Gives a buffer to the kernel. */
+void evert__uring_buffers_offer(struct evert__uring_buffers *buffers, unsigned buffer);
+
+/* Received bytes that wait to be taken: a list of buffers, the oldest first. */
 
 /* The kernel has put `size` bytes into a buffer. */
-void evert__uring_input_add(struct evert__uring_buffers *buffers, struct evert__uring_input *in,
-                            uint16_t buffer, uint32_t size);
+void evert__uring_input_add(struct evert__uring_buffers *buffers, struct evert__ringed *in,
+                            unsigned buffer, unsigned size);
 
 /* Copies out what there is, at most `size` bytes, and offers what is empty to the kernel again. */
-size_t evert__uring_input_take(struct evert__uring_buffers *buffers, struct evert__uring_input *in,
+size_t evert__uring_input_take(struct evert__uring_buffers *buffers, struct evert__ringed *in,
                                char *memory, size_t size);
 
 /* Drops all. */
-void evert__uring_input_clear(struct evert__uring_buffers *buffers, struct evert__uring_input *in);
-
-static inline bool evert__uring_input_empty(const struct evert__uring_input *in)
-{
-    return in->head == EVERT__URING_NONE;
-}
+void evert__uring_input_clear(struct evert__uring_buffers *buffers, struct evert__ringed *in);
 
 /* ---- The ring ---- */
 
@@ -60,8 +52,8 @@ struct evert__uring {
     unsigned kept;              /* completions that are with their sources, and not told of yet */
     struct msghdr *messages;    /* of sends that were not submitted yet, by place in the queue */
     struct evert__uring_buffers buffers;
-    struct evert__uring_slot *slots; /* see uring_source.c */
-    uint32_t slot_count, free_slot;
+    struct evert__link leaving; /* descriptors to be closed with their last completion */
+    bool over;                  /* no completion comes any more */
 };
 
 static inline struct evert__uring *evert__uring_of(const evert_loop *loop)
@@ -69,8 +61,14 @@ static inline struct evert__uring *evert__uring_of(const evert_loop *loop)
     return loop->backend_state;
 }
 
-/* What a completion belongs to is in its user data: an op, by its address; or one of these. */
-enum { EVERT__URING_OP, EVERT__URING_SOURCE, EVERT__URING_NOBODY, EVERT__URING_TAGS = 7 };
+/* Whose a completion is stands in its user data: the address of an op or a descriptor, and this. */
+enum {
+    EVERT__URING_OP,
+    EVERT__URING_SOURCE,
+    EVERT__URING_LISTENER,
+    EVERT__URING_NOBODY,
+    EVERT__URING_TAGS = 7
+};
 
 /* Room in the submission queue. What is queued is submitted with the next wait. */
 struct io_uring_sqe *evert__uring_sqe(struct evert__uring *u);
@@ -78,18 +76,23 @@ struct io_uring_sqe *evert__uring_sqe(struct evert__uring *u);
 /* Asks for what has this user data to be cancelled. Its own completion comes all the same. */
 void evert__uring_cancel(struct evert__uring *u, uint64_t data);
 
-/* Puts what the ring has delivered by now with the sources that it is for. */
+/* Puts what the ring has delivered by now with the descriptors that it is for. */
 void evert__uring_keep_what_came(evert_loop *loop);
+
+/* Of what was kept and not told of, nothing is this descriptor's any more. */
+void evert__uring_disown(struct evert__uring *u, const struct evert__fd *fd);
 
 /* ---- Sources ---- */
 
-void evert__uring_slots_init(struct evert__uring *u);
-void evert__uring_slots_fini(struct evert__uring *u);
-void evert__uring_slots_abandon(evert_loop *loop); /* no completion comes any more */
+/*
+ * Keeps what a completion brought. True: it is to be told of with this completion, when all that
+ * came together has been kept. False: nothing of the descriptor's is in it any more.
+ */
+bool evert__uring_source_completed(struct evert__fd *fd, const struct io_uring_cqe *cqe);
+void evert__uring_source_tell(struct evert__fd *fd);
 
-/* Keeps what a completion brought, to be told of when all that came together has been kept. */
-void evert__uring_source_completed(evert_loop *loop, uint32_t slot, int result, uint32_t flags);
-void evert__uring_source_tell(evert_loop *loop, uint32_t slot);
+/* No completion comes any more: what waits for its last is closed. */
+void evert__uring_abandon_sources(struct evert__uring *u);
 
 ssize_t evert__uring_take(struct evert__source *source, void *buffer, size_t size);
 bool evert__uring_arm(struct evert__source *source);

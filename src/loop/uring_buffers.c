@@ -14,14 +14,14 @@
 
 enum { GROUP = 0, OFFERED_SIZE = EVERT__URING_BUFFERS * sizeof(struct io_uring_buf) };
 
-static char *address_of(const struct evert__uring_buffers *b, uint16_t buffer)
+static char *address_of(const struct evert__uring_buffers *b, unsigned buffer)
 {
     return b->memory + (size_t)buffer * EVERT__URING_BUFFER;
 }
 
-static void offer(struct evert__uring_buffers *b, uint16_t buffer)
+void evert__uring_buffers_offer(struct evert__uring_buffers *b, unsigned buffer)
 {
-    io_uring_buf_ring_add(b->offered, address_of(b, buffer), EVERT__URING_BUFFER, buffer,
+    io_uring_buf_ring_add(b->offered, address_of(b, buffer), EVERT__URING_BUFFER, (uint16_t)buffer,
                           io_uring_buf_ring_mask(EVERT__URING_BUFFERS), 0);
     io_uring_buf_ring_advance(b->offered, 1);
 }
@@ -48,7 +48,7 @@ int evert__uring_buffers_init(struct evert__uring_buffers *b, struct io_uring *r
     }
     io_uring_buf_ring_init(b->offered);
     for (unsigned i = 0; i < EVERT__URING_BUFFERS; i++)
-        offer(b, (uint16_t)i);
+        evert__uring_buffers_offer(b, i);
     return 0;
 }
 
@@ -58,55 +58,51 @@ void evert__uring_buffers_fini(struct evert__uring_buffers *b)
     evert__sys_unmap(b->memory, (size_t)EVERT__URING_BUFFERS * EVERT__URING_BUFFER);
 }
 
-void evert__uring_input_init(struct evert__uring_input *in)
+void evert__uring_input_add(struct evert__uring_buffers *b, struct evert__ringed *in,
+                            unsigned buffer, unsigned size)
 {
-    *in = (struct evert__uring_input){.head = EVERT__URING_NONE, .tail = EVERT__URING_NONE};
-}
-
-void evert__uring_input_add(struct evert__uring_buffers *b, struct evert__uring_input *in,
-                            uint16_t buffer, uint32_t size)
-{
+    uint8_t one = (uint8_t)(buffer + 1);
     evert__msan_written(address_of(b, buffer), size);
     b->filled[buffer].start = 0;
-    b->filled[buffer].end = size;
-    b->filled[buffer].next = EVERT__URING_NONE;
-    if (in->head == EVERT__URING_NONE)
-        in->head = buffer;
+    b->filled[buffer].end = (uint16_t)size;
+    b->filled[buffer].next = 0;
+    if (in->first == 0)
+        in->first = one;
     else
-        b->filled[in->tail].next = buffer;
-    in->tail = buffer;
-    in->count++;
+        b->filled[in->last - 1].next = one;
+    in->last = one;
+    in->buffers++;
     in->full = size == EVERT__URING_BUFFER;
 }
 
-static void drop_first(struct evert__uring_buffers *b, struct evert__uring_input *in)
+static void drop_first(struct evert__uring_buffers *b, struct evert__ringed *in)
 {
-    uint16_t buffer = in->head;
-    in->head = b->filled[buffer].next;
-    in->count--;
-    offer(b, buffer);
+    unsigned buffer = in->first - 1U;
+    in->first = b->filled[buffer].next;
+    in->buffers--;
+    evert__uring_buffers_offer(b, buffer);
 }
 
-size_t evert__uring_input_take(struct evert__uring_buffers *b, struct evert__uring_input *in,
+size_t evert__uring_input_take(struct evert__uring_buffers *b, struct evert__ringed *in,
                                char *memory, size_t size)
 {
     size_t taken = 0;
-    while (in->head != EVERT__URING_NONE && taken < size) {
-        uint16_t first = in->head;
-        size_t part = b->filled[first].end - b->filled[first].start;
+    while (in->first != 0 && taken < size) {
+        unsigned first = in->first - 1U;
+        size_t part = (size_t)b->filled[first].end - b->filled[first].start;
         if (part > size - taken)
             part = size - taken;
         memcpy(memory + taken, address_of(b, first) + b->filled[first].start, part);
         taken += part;
-        b->filled[first].start += (uint32_t)part;
+        b->filled[first].start += (uint16_t)part;
         if (b->filled[first].start == b->filled[first].end)
             drop_first(b, in);
     }
     return taken;
 }
 
-void evert__uring_input_clear(struct evert__uring_buffers *b, struct evert__uring_input *in)
+void evert__uring_input_clear(struct evert__uring_buffers *b, struct evert__ringed *in)
 {
-    while (in->head != EVERT__URING_NONE)
+    while (in->first != 0)
         drop_first(b, in);
 }

@@ -2,8 +2,8 @@
 /*
  * Sources on io_uring. A source that was armed once stays in the ring: a multishot accept or
  * receive, or a poll, completes again and again, whether somebody waits or not. What it brings is
- * kept with its slot until it is taken. A slot is a descriptor's place in the ring: it is used
- * again only when the last completion has come, so none is ever taken for another's.
+ * kept with its descriptor until it is taken. A descriptor's memory is its owner's again only when
+ * the last completion has come, so none is ever taken for another's.
  *
  * A multishot ends for reasons of its own: without a buffer when bytes come, or with its queue
  * full. That is no outcome; the bytes are then taken by plain recv(2), which needs no buffer, and
@@ -19,320 +19,249 @@
 #include "loop/uring.h"
 
 enum {
-    MOST_KEPT = 8,      /* buffers, or connections in tens, of a source that nobody takes from */
+    MOST_BUFFERS = 8,   /* of a source that nobody takes from */
+    MOST_ACCEPTED = 80, /* connections, of one that nobody takes from */
     LARGE_TAKE = 16384, /* what comes in pieces of this size is not received into buffers, ... */
     SMALL_TAKE = 4096,  /* ... until so many pieces in a row are smaller than this */
-    SMALL_TAKES = 8
+    SMALL_TAKES = 7
 };
 
-/* What is in the ring for a source. */
-enum mode { NOTHING, MULTISHOT, POLL };
+/* What is in the ring for a descriptor. */
+enum { NOTHING, MULTISHOT, POLL };
 
-struct evert__uring_slot {
-    struct evert__fd *fd; /* NULL once it was let go of, unless it is to be told */
-    uint32_t next_free;
-    int number;  /* to be closed after the last completion; -1 */
-    int outcome; /* 0: the end; an error; or 1 for none */
-    enum evert__source_kind kind;
-    uint8_t mode;
-    bool let_go, ending; /* ending: a cancel was asked for */
-    bool to_tell;        /* something came */
-    uint8_t large;       /* what comes does so in large pieces: not so after this many small ones */
-    struct evert__uring_input in; /* RECEIVE */
-    int *accepted;                /* ACCEPT: oldest first */
+/* Connections that wait to be taken, the oldest first. */
+struct evert__uring_accepted {
     uint32_t first, count, room;
+    int numbers[];
 };
 
-enum { NO_OUTCOME = 1 };
+/* ---- What came and was not taken ---- */
 
-#define NO_SLOT UINT32_MAX
-
-static struct evert__uring_slot *slot_of(const struct evert__fd *fd)
+/* One for which there is no memory is closed, as one behind it would be. */
+static void keep_accepted(struct evert__fd *fd, int number)
 {
-    return fd->slot != 0 ? &evert__uring_of(fd->loop)->slots[fd->slot - 1] : NULL;
-}
-
-/* ---- Slots ---- */
-
-static int grow(struct evert__uring *u)
-{
-    uint32_t count = u->slot_count > 0 ? 2 * u->slot_count : 16;
-    struct evert__uring_slot *slots = evert__realloc(u->slots, (size_t)count * sizeof(*slots));
-    if (slots == NULL)
-        return -ENOMEM;
-    for (uint32_t i = u->slot_count; i < count; i++)
-        slots[i] = (struct evert__uring_slot){.next_free = i + 1 < count ? i + 1 : NO_SLOT};
-    u->free_slot = u->slot_count;
-    u->slots = slots;
-    u->slot_count = count;
-    return 0;
-}
-
-/* The source's slot, which it is given when it first needs one; NULL: that is the error now. */
-static struct evert__uring_slot *attach(const struct evert__source *source)
-{
-    struct evert__fd *fd = source->fd;
-    struct evert__uring *u = evert__uring_of(fd->loop);
-    if (fd->slot != 0)
-        return &u->slots[fd->slot - 1];
-    if (u->free_slot == NO_SLOT) {
-        fd->error = grow(u);
-        if (fd->error < 0)
-            return NULL;
+    struct evert__uring_accepted *a = fd->accepted;
+    if (a == NULL || a->first + a->count == a->room) {
+        uint32_t room = a != NULL ? 2 * a->room : 16;
+        struct evert__uring_accepted *more =
+            evert__realloc(a, sizeof(*a) + room * sizeof(a->numbers[0]));
+        if (more == NULL) {
+            evert__sys_close(number);
+            return;
+        }
+        if (a == NULL)
+            more->first = more->count = 0;
+        more->room = room;
+        fd->accepted = a = more;
     }
-    uint32_t place = u->free_slot;
-    struct evert__uring_slot *slot = &u->slots[place];
-    u->free_slot = slot->next_free;
-    *slot = (struct evert__uring_slot){
-        .fd = fd, .number = -1, .kind = source->kind, .outcome = NO_OUTCOME};
-    evert__uring_input_init(&slot->in);
-    fd->slot = place + 1;
-    return slot;
+    a->numbers[a->first + a->count++] = number;
 }
 
-static void free_slot(struct evert__uring *u, struct evert__uring_slot *slot)
+static int take_accepted(struct evert__uring_accepted *a)
 {
-    evert__free(slot->accepted);
-    slot->accepted = NULL;
-    slot->next_free = u->free_slot;
-    u->free_slot = (uint32_t)(slot - u->slots);
+    int number = a->numbers[a->first++];
+    if (--a->count == 0)
+        a->first = 0;
+    return number;
+}
+
+static uint32_t accepted_count(const struct evert__fd *fd)
+{
+    return fd->accepts && fd->accepted != NULL ? fd->accepted->count : 0;
+}
+
+static bool has_something(const struct evert__fd *fd)
+{
+    return fd->ringed.first != 0 || fd->ended || fd->error < 0 || accepted_count(fd) > 0;
+}
+
+/* Nobody takes it, and it must not become too much. */
+static bool is_enough(const struct evert__fd *fd)
+{
+    return fd->ringed.buffers >= MOST_BUFFERS || accepted_count(fd) >= MOST_ACCEPTED;
 }
 
 /* What came and was not taken goes with the descriptor. */
-static void drop(struct evert__uring *u, struct evert__uring_slot *slot)
+static void drop(struct evert__uring *u, struct evert__fd *fd)
 {
-    evert__uring_input_clear(&u->buffers, &slot->in);
-    for (; slot->count > 0; slot->count--)
-        evert__sys_close(slot->accepted[slot->first++]);
-}
-
-void evert__uring_slots_init(struct evert__uring *u)
-{
-    u->free_slot = NO_SLOT;
-}
-
-void evert__uring_slots_fini(struct evert__uring *u)
-{
-    evert__free(u->slots);
+    evert__uring_input_clear(&u->buffers, &fd->ringed);
+    while (accepted_count(fd) > 0)
+        evert__sys_close(take_accepted(fd->accepted));
+    if (fd->accepts) {
+        evert__free(fd->accepted);
+        fd->accepted = NULL;
+    }
 }
 
 /* ---- What is in the ring ---- */
 
-static uint64_t data_of(const struct evert__uring *u, const struct evert__uring_slot *slot)
+static uint64_t data_of(const struct evert__fd *fd)
 {
-    return (uint64_t)(slot - u->slots) << 3 | EVERT__URING_SOURCE;
+    return (uint64_t)(uintptr_t)fd | (fd->accepts ? EVERT__URING_LISTENER : EVERT__URING_SOURCE);
 }
 
-static void begin(struct evert__uring *u, struct evert__uring_slot *slot)
+static void begin(struct evert__source *source)
 {
-    struct io_uring_sqe *sqe = evert__uring_sqe(u);
-    int number = slot->fd->number;
-    slot->mode = MULTISHOT;
-    if (slot->kind == EVERT__SOURCE_ACCEPT) {
-        io_uring_prep_multishot_accept(sqe, number, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    } else if (slot->kind == EVERT__SOURCE_RECEIVE && slot->large == 0) {
-        io_uring_prep_recv_multishot(sqe, number, NULL, 0, 0);
+    struct evert__fd *fd = source->fd;
+    struct io_uring_sqe *sqe = evert__uring_sqe(evert__uring_of(fd->loop));
+    fd->ringed.mode = MULTISHOT;
+    if (source->kind == EVERT__SOURCE_ACCEPT) {
+        fd->accepts = true;
+        io_uring_prep_multishot_accept(sqe, fd->number, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    } else if (source->kind == EVERT__SOURCE_RECEIVE && fd->ringed.large == 0) {
+        io_uring_prep_recv_multishot(sqe, fd->number, NULL, 0, 0);
         sqe->flags |= IOSQE_BUFFER_SELECT;
         sqe->buf_group = 0;
     } else {
-        slot->mode = POLL;
-        io_uring_prep_poll_add(sqe, number, POLLIN | POLLRDHUP);
+        fd->ringed.mode = POLL;
+        io_uring_prep_poll_add(sqe, fd->number, POLLIN | POLLRDHUP);
     }
-    io_uring_sqe_set_data64(sqe, data_of(u, slot));
+    io_uring_sqe_set_data64(sqe, data_of(fd));
 }
 
-static void end(struct evert__uring *u, struct evert__uring_slot *slot)
+static void end(struct evert__fd *fd)
 {
-    if (slot->mode == NOTHING || slot->ending)
+    if (fd->ringed.mode == NOTHING || fd->ringed.ending)
         return;
-    slot->ending = true;
-    evert__uring_cancel(u, data_of(u, slot));
-}
-
-static bool has_something(const struct evert__uring_slot *slot)
-{
-    return !evert__uring_input_empty(&slot->in) || slot->count > 0 || slot->outcome != NO_OUTCOME;
+    fd->ringed.ending = true;
+    evert__uring_cancel(evert__uring_of(fd->loop), data_of(fd));
 }
 
 /* ---- Completions ---- */
 
-/* An accepted connection for which there is no memory is closed, as one behind it would be. */
-static void keep_accepted(struct evert__uring_slot *slot, int number)
-{
-    if (slot->count == 0)
-        slot->first = 0;
-    if (slot->first + slot->count == slot->room) {
-        uint32_t room = slot->room > 0 ? 2 * slot->room : 16;
-        int *accepted = evert__realloc(slot->accepted, room * sizeof(*accepted));
-        if (accepted == NULL) {
-            evert__sys_close(number);
-            return;
-        }
-        slot->accepted = accepted;
-        slot->room = room;
-    }
-    slot->accepted[slot->first + slot->count++] = number;
-}
-
 /* What a completion brought, to be kept. */
-static void keep(struct evert__uring *u, struct evert__uring_slot *slot, int result, uint32_t flags)
+static void keep(struct evert__fd *fd, int result, uint32_t flags)
 {
     if (flags & IORING_CQE_F_BUFFER)
-        evert__uring_input_add(&u->buffers, &slot->in, (uint16_t)(flags >> IORING_CQE_BUFFER_SHIFT),
-                               (uint32_t)(result > 0 ? result : 0));
-    if (slot->kind == EVERT__SOURCE_ACCEPT && result >= 0)
-        keep_accepted(slot, result);
-    else if (slot->kind == EVERT__SOURCE_RECEIVE && slot->mode == MULTISHOT && result == 0)
-        slot->outcome = 0;
-    else if (result < 0 && slot->mode == MULTISHOT && result != -ECANCELED && result != -ENOBUFS &&
-             result != -EINTR)
-        slot->outcome = result;
+        evert__uring_input_add(&evert__uring_of(fd->loop)->buffers, &fd->ringed,
+                               flags >> IORING_CQE_BUFFER_SHIFT, result > 0 ? (unsigned)result : 0);
+    if (fd->ringed.mode != MULTISHOT)
+        return;
+    if (fd->accepts && result >= 0)
+        keep_accepted(fd, result);
+    else if (result == 0)
+        fd->ended = true;
+    else if (result < 0 && result != -ECANCELED && result != -ENOBUFS && result != -EINTR)
+        fd->error = result;
 }
 
-/* Nobody takes it, and it must not become too much. */
-static bool is_enough(const struct evert__uring_slot *slot)
+/* The number of a descriptor that is closed later waits where its errors were. */
+static void gone(struct evert__fd *fd)
 {
-    return slot->in.count >= MOST_KEPT || slot->count >= 10 * MOST_KEPT;
+    evert__link_remove(&fd->link);
+    evert__sys_close(fd->error);
+    fd->loop->busy--;
+    evert__fd_closed(fd);
 }
 
-static void let_go(evert_loop *loop, struct evert__uring_slot *slot)
+/* For one that is closed, nobody has a use for what comes. */
+static void completed_closed(struct evert__fd *fd, const struct io_uring_cqe *cqe)
 {
-    struct evert__uring *u = evert__uring_of(loop);
-    struct evert__fd *fd = slot->fd;
-    int number = slot->number;
-    drop(u, slot);
-    free_slot(u, slot);
-    evert__sys_close(number);
-    loop->busy--;
-    if (fd != NULL)
-        evert__fd_closed(fd);
+    if (cqe->flags & IORING_CQE_F_BUFFER)
+        evert__uring_buffers_offer(&evert__uring_of(fd->loop)->buffers,
+                                   cqe->flags >> IORING_CQE_BUFFER_SHIFT);
+    else if (cqe->res >= 0 && (cqe->user_data & EVERT__URING_TAGS) == EVERT__URING_LISTENER)
+        evert__sys_close(cqe->res);
+    if (!(cqe->flags & IORING_CQE_F_MORE))
+        gone(fd);
 }
 
-void evert__uring_slots_abandon(evert_loop *loop)
+bool evert__uring_source_completed(struct evert__fd *fd, const struct io_uring_cqe *cqe)
 {
-    struct evert__uring *u = evert__uring_of(loop);
-    for (uint32_t i = 0; i < u->slot_count; i++) {
-        struct evert__uring_slot *slot = &u->slots[i];
-        if (slot->mode == NOTHING)
-            continue;
-        slot->mode = NOTHING;
-        slot->ending = false;
-        if (slot->let_go)
-            let_go(loop, slot);
-        else
-            evert__uring_source_completed(loop, i, -ECONNABORTED, 0);
-        evert__uring_source_tell(loop, i);
+    bool last = !(cqe->flags & IORING_CQE_F_MORE);
+    if (fd->number < 0) {
+        completed_closed(fd, cqe);
+        return false;
     }
-}
-
-void evert__uring_source_completed(evert_loop *loop, uint32_t place, int result, uint32_t flags)
-{
-    struct evert__uring *u = evert__uring_of(loop);
-    struct evert__uring_slot *slot = &u->slots[place];
-    bool last = !(flags & IORING_CQE_F_MORE);
-
-    keep(u, slot, result, flags);
+    keep(fd, cqe->res, cqe->flags);
     if (last) {
-        slot->mode = NOTHING;
-        slot->ending = false;
+        fd->ringed.mode = NOTHING;
+        fd->ringed.ending = false;
     }
-    if (slot->let_go) {
-        if (last)
-            let_go(loop, slot);
-        else
-            drop(u, slot);
-        return;
-    }
-    struct evert__fd *fd = slot->fd;
-    struct evert__source *source = fd->source;
-    if (last && result == -ECANCELED && !has_something(slot)) {
-        if (source != NULL && !fd->readable)
-            begin(u, slot); /* it waits again meanwhile */
-        return;
+    if (last && cqe->res == -ECANCELED && !has_something(fd)) {
+        if (fd->source != NULL && !fd->readable)
+            begin(fd->source); /* it waits again meanwhile */
+        return false;
     }
     fd->readable = true;
-    slot->to_tell = true;
-    if (source == NULL && is_enough(slot))
-        end(u, slot);
+    if (fd->source == NULL && is_enough(fd))
+        end(fd);
+    bool first = !fd->ringed.to_tell;
+    fd->ringed.to_tell = true;
+    return first;
 }
 
 /* Where several things came for a source, the first of them finds it told of all. */
-void evert__uring_source_tell(evert_loop *loop, uint32_t place)
+void evert__uring_source_tell(struct evert__fd *fd)
 {
-    struct evert__uring_slot *slot = &evert__uring_of(loop)->slots[place];
-    if (!slot->to_tell)
-        return;
-    slot->to_tell = false;
-    struct evert__source *source = slot->fd->source;
-    if (source == NULL || !slot->fd->readable)
+    fd->ringed.to_tell = false;
+    struct evert__source *source = fd->source;
+    if (source == NULL || !fd->readable)
         return; /* nobody waits, or it was taken before it could be told of */
-    slot->fd->source = NULL;
+    fd->source = NULL;
     evert__tell_source(source);
+}
+
+void evert__uring_abandon_sources(struct evert__uring *u)
+{
+    u->over = true;
+    while (!evert__list_empty(&u->leaving))
+        gone(EVERT__CONTAINER(u->leaving.next, struct evert__fd, link));
 }
 
 /* ---- For the loop ---- */
 
-static ssize_t take_accepted(struct evert__uring_slot *slot)
+static ssize_t take_what_is_kept(struct evert__fd *fd, void *buffer, size_t size)
 {
-    slot->count--;
-    return slot->accepted[slot->first++];
+    if (accepted_count(fd) > 0)
+        return take_accepted(fd->accepted);
+    if (fd->ringed.first != 0)
+        return (ssize_t)evert__uring_input_take(&evert__uring_of(fd->loop)->buffers, &fd->ringed,
+                                                buffer, size);
+    int error = fd->error;
+    fd->error = 0;
+    if (error == 0)
+        fd->ended = false;
+    return error;
 }
 
-/* What is kept, if anything is: else 1. */
-static ssize_t take_kept(struct evert__source *source, struct evert__uring_slot *slot, void *buffer,
-                         size_t size)
+static ssize_t take_kept(struct evert__fd *fd, void *buffer, size_t size)
 {
-    struct evert__fd *fd = source->fd;
-    ssize_t taken = slot->outcome;
-    bool accepts = source->kind == EVERT__SOURCE_ACCEPT;
-    if (evert__sys_uring_answered(accepts ? EVERT__SYS_ACCEPT : EVERT__SYS_RECV,
-                                  accepts ? NULL : &size, &taken) &&
-        taken != -EAGAIN)
-        return taken;
-    taken = slot->outcome;
-    if (slot->count > 0)
-        taken = take_accepted(slot);
-    else if (!evert__uring_input_empty(&slot->in))
-        taken = (ssize_t)evert__uring_input_take(&evert__uring_of(fd->loop)->buffers, &slot->in,
-                                                 buffer, size);
+    ssize_t taken = fd->ended ? 0 : fd->error;
+    if (!evert__sys_uring_answered(fd->accepts ? EVERT__SYS_ACCEPT : EVERT__SYS_RECV,
+                                   fd->accepts ? NULL : &size, &taken) ||
+        taken == -EAGAIN)
+        taken = take_what_is_kept(fd, buffer, size);
     else
-        slot->outcome = NO_OUTCOME;
+        return taken;
     /* With nothing in the ring, or a buffer that was full, there may be more in the socket. */
-    fd->readable = has_something(slot) || slot->mode == NOTHING || slot->in.full;
+    fd->readable = has_something(fd) || fd->ringed.mode == NOTHING || fd->ringed.full;
     return taken;
 }
 
 /* What comes in large pieces is better received without a buffer in between. */
-static void note_size(struct evert__uring *u, struct evert__uring_slot *slot, ssize_t count)
+static void note_size(struct evert__fd *fd, ssize_t count)
 {
     if (count >= LARGE_TAKE) {
-        if (slot->large == 0)
-            end(u, slot);
-        slot->large = SMALL_TAKES;
-    } else if (count > 0 && count < SMALL_TAKE && slot->large > 0) {
-        slot->large--;
+        if (fd->ringed.large == 0)
+            end(fd);
+        fd->ringed.large = SMALL_TAKES;
+    } else if (count > 0 && count < SMALL_TAKE && fd->ringed.large > 0) {
+        fd->ringed.large--;
     }
 }
 
 ssize_t evert__uring_take(struct evert__source *source, void *buffer, size_t size)
 {
     struct evert__fd *fd = source->fd;
-    struct evert__uring_slot *slot = slot_of(fd);
-    if (fd->error < 0) {
-        int error = fd->error;
-        fd->error = 0;
-        return error;
-    }
+    if (has_something(fd))
+        return take_kept(fd, buffer, size);
     if (!fd->readable)
         return -EAGAIN;
-    if (slot != NULL && has_something(slot))
-        return take_kept(source, slot, buffer, size);
     ssize_t count = evert__take_once(source, buffer, size);
-    if (slot != NULL) {
-        slot->in.full = false;
-        if (source->kind == EVERT__SOURCE_RECEIVE)
-            note_size(evert__uring_of(fd->loop), slot, count);
-    }
+    fd->ringed.full = false;
+    if (source->kind == EVERT__SOURCE_RECEIVE)
+        note_size(fd, count);
     /* After a short one too, as arming finds what there may be behind it. */
     if (count == -EAGAIN ||
         (source->kind == EVERT__SOURCE_RECEIVE && count > 0 && (size_t)count < size))
@@ -345,46 +274,36 @@ bool evert__uring_arm(struct evert__source *source)
     struct evert__fd *fd = source->fd;
     if (fd->readable)
         return true;
-    struct evert__uring_slot *slot = attach(source);
-    if (slot == NULL)
-        return true; /* the next take says so */
     fd->source = source;
-    if (slot->mode == NOTHING)
-        begin(evert__uring_of(fd->loop), slot);
+    if (fd->ringed.mode == NOTHING)
+        begin(source);
     return false;
 }
 
 bool evert__uring_look(struct evert__source *source)
 {
-    const struct evert__uring_slot *slot = slot_of(source->fd);
     evert__uring_keep_what_came(source->fd->loop);
-    if (slot != NULL && has_something(slot))
-        return true;
-    return evert__readiness_look(source);
+    return has_something(source->fd) || evert__readiness_look(source);
 }
 
 bool evert__uring_detach(struct evert__fd *fd)
 {
     struct evert__uring *u = evert__uring_of(fd->loop);
-    struct evert__uring_slot *slot = slot_of(fd);
-    if (slot == NULL || evert__loop_forked(fd->loop))
+    if (evert__loop_forked(fd->loop))
         return false;
-    fd->slot = 0;
-    slot->to_tell = false;
-    drop(u, slot);
-    if (slot->mode == NOTHING) {
-        free_slot(u, slot);
+    if (fd->ringed.to_tell)
+        evert__uring_disown(u, fd);
+    fd->ringed.to_tell = false;
+    drop(u, fd);
+    if (fd->ringed.mode == NOTHING || u->over)
         return false;
-    }
-    slot->let_go = true;
-    slot->fd = NULL;
-    end(u, slot);
-    if (slot->kind == EVERT__SOURCE_COUNTER)
-        return false; /* it is closed with the loop */
-    if (slot->kind == EVERT__SOURCE_ACCEPT)
+    end(fd);
+    if (fd == &fd->loop->wake_fd)
+        return false; /* it is closed with the loop, after the ring */
+    if (fd->accepts)
         (void)evert__sys_shutdown(fd->number, SHUT_RDWR); /* newcomers are refused from now on */
-    slot->fd = fd->closed != NULL ? fd : NULL;
-    slot->number = fd->number;
+    fd->error = fd->number;
+    evert__list_append(&u->leaving, &fd->link);
     fd->loop->busy++;
     return true;
 }

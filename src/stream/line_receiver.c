@@ -13,7 +13,7 @@
 #include "stream/find.h"
 
 /* In one step, until the others get their turn: one peer with many lines must not hold them up. */
-enum { LINES = 128 };
+enum { LINES = 64 };
 
 static evert_line_receiver *lines_of(evert_protocol *protocol)
 {
