@@ -283,7 +283,7 @@ def reads_the_core_of_an_overflow(program):
                    *marked(f"evert-task 2.{NUMBERS['looks']} bt 20", "deep"))
     row = table(said, 2)[-1]
     expect("the last task", ("looks", "running"), (row["Task"], row["State"]))
-    if float(row["Stack"].split()[0]) < 250:
+    if float(row["Stack"].split()[0]) < 120:
         raise Failed(f"expected all of its stack in use, got {row['Stack']!r}")
     expect("frames", {"too_deep"}, set(functions(between(said, "deep"))))
 

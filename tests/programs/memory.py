@@ -22,8 +22,8 @@ from support import BUILD, Failed, comment, expect  # noqa: E402
 LONG = os.environ.get("EVERT_LONG") == "1"
 TASKS = 1_000_000 if LONG else 20_000
 CONNECTIONS = 15_000 if LONG else 1_000
-MOST = 5.25 * 1024  # bytes for each
-MOST_OF_A_FEW = MOST if LONG else 6.25 * 1024  # where there are no more than a thousand
+MOST = 5 * 1024  # bytes for each
+MOST_OF_A_FEW = MOST if LONG else 6 * 1024  # where there are no more than a thousand
 LIMIT = 280 if LONG else 100  # seconds; a tenth of it where the machine has nothing else to do
 
 MOST_MAPPINGS = 1000
