@@ -8,6 +8,8 @@
 #include <stdint.h>
 #include <time.h>
 
+enum { GRACE_SECONDS = 5 }; /* for the last answers */
+
 static inline uint64_t nanoseconds_now(void)
 {
     struct timespec now;
@@ -46,6 +48,20 @@ static inline uint64_t nanoseconds_used(pid_t pid)
     return (uint64_t)used.tv_sec * 1000000000 + (uint64_t)used.tv_nsec;
 }
 
+/* Until another process does next to nothing: what it was given is done. */
+static inline void wait_until_idle(pid_t pid)
+{
+    const struct timespec moment = {0, 500000};
+    uint64_t before, used = nanoseconds_used(pid), began = nanoseconds_now();
+
+    do {
+        before = used;
+        nanosleep(&moment, NULL);
+        used = nanoseconds_used(pid);
+    } while (used > before + 20000 &&
+             nanoseconds_now() < began + (uint64_t)GRACE_SECONDS * 1000000000);
+}
+
 /* A histogram: 64 steps for each power of two nanoseconds, so within 1.6 %. */
 struct latencies {
     uint64_t count, steps[64 * 64];
@@ -59,11 +75,25 @@ static inline void add_latency(struct latencies *l, uint64_t ns)
     l->count++;
 }
 
+static inline void clear_latencies(struct latencies *l)
+{
+    *l = (struct latencies){0};
+}
+
+static inline void add_latencies(struct latencies *to, const struct latencies *l)
+{
+    for (unsigned step = 0; step < 64 * 64; step++)
+        to->steps[step] += l->steps[step];
+    to->count += l->count;
+}
+
 static inline double latency_us(const struct latencies *l, double share)
 {
     uint64_t left = (uint64_t)((double)l->count * share);
     unsigned step = 0, exponent;
 
+    if (l->count == 0)
+        return 0;
     while (step < 64 * 64 - 1 && l->steps[step] <= left)
         left -= l->steps[step++];
     exponent = step / 64;

@@ -1,20 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Bulk data for a server that drops what it reads and, at the end, says how many bytes there were:
+ * Bulk data for servers that drop what they read and, at the end, say how many bytes there were:
  * one thread, which checks that each connection's count is right.
  *
- *     load_bulk ADDRESS [--connections N] [--seconds S] [--rate PIECES] [--pid SERVER]
+ *     load_bulk ADDRESS... [--pid SERVER]... [--sets N] [--paced-sets N] [--seconds S]
+ *                          [--rate PIECES] [--connections N]
  *
- * A piece is 64 KiB, and what the results, one line of JSON, count as a request. With --rate pieces
- * are sent when they are due, so many a second in all, on one connection after the other. With
- * --pid there is in the results what processor time that process used meanwhile.
+ * A piece is 64 KiB, and what the results count as a request. With --rate pieces are sent when they
+ * are due, so many a second in all, on one connection after the other. Of slices, sets and results
+ * see load_slices.h. What the kernel holds when a slice ends is read while nothing is sent: the
+ * next one begins when the server's clock stands still.
  */
-#include "load.h"
+#include "load_slices.h"
 
 #include <fcntl.h>
-#include <getopt.h>
-#include <inttypes.h>
+#include <signal.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/sendfile.h>
 
 enum { PIECE = 64 * 1024, EVENTS = 64, PIECES_IN_TURN = 4 };
 
@@ -25,22 +28,31 @@ struct client {
     size_t owed; /* of what is due, with a rate */
 };
 
+/* For one server. */
 struct load {
-    const char *address;
     unsigned connections, turn;
-    double seconds, rate, due, interval;
+    double due, interval; /* nanoseconds; 0: without a rate */
     int epoll;
     struct client *clients;
     uint64_t errors;
     pid_t pid;
 };
 
-static char piece[PIECE];
+static int piece; /* in memory: sendfile(2) copies nothing, so that the server is who has to work */
+
+static void make_piece(void)
+{
+    piece = memfd_create("piece", MFD_CLOEXEC);
+    if (piece < 0 || ftruncate(piece, PIECE) < 0)
+        err(1, "memfd");
+    signal(SIGPIPE, SIG_IGN);
+}
 
 /* Sends at most `size`; what there is no room for is left. */
 static size_t send_some(struct client *c, size_t size)
 {
-    ssize_t n = send(c->fd, piece, size, MSG_NOSIGNAL);
+    off_t from = 0;
+    ssize_t n = sendfile(c->fd, piece, &from, size);
 
     if (n < 0 && errno != EAGAIN)
         err(1, "send");
@@ -88,33 +100,63 @@ static void note_room(struct load *load, int timeout)
     for (int i = 0; i < count; i++) {
         struct client *c = events[i].data.ptr;
         c->is_full = false;
-        if (load->rate > 0)
+        if (load->interval > 0)
             send_owed(c);
     }
 }
 
-static void send_until(struct load *load, uint64_t end)
+static void send_until(void *at, uint64_t end)
 {
+    struct load *load = at;
     uint64_t now;
 
     while ((now = nanoseconds_now()) < end) {
-        if (load->rate > 0) {
+        if (load->interval > 0) {
             send_due(load, now);
             note_room(load, 0);
         } else {
-            note_room(load, send_to_all(load) ? 100 : 0);
+            send_to_all(load);
+            note_room(load, 0);
         }
     }
 }
 
-static void open_clients(struct load *load)
+static void begin(void *at, double rate)
+{
+    struct load *load = at;
+
+    load->interval = rate > 0 ? 1e9 / rate : 0;
+    load->due = (double)nanoseconds_now();
+}
+
+static double count_pieces(void *at)
+{
+    const struct load *load = at;
+    double sent = 0;
+
+    for (unsigned i = 0; i < load->connections; i++)
+        sent += (double)load->clients[i].sent;
+    return sent / PIECE;
+}
+
+/* What is still owed is dropped: it is part of no slice. */
+static void rest(void *at)
+{
+    struct load *load = at;
+
+    for (unsigned i = 0; i < load->connections; i++)
+        load->clients[i].owed = 0;
+    wait_until_idle(load->pid);
+}
+
+static void open_clients(struct load *load, const char *address)
 {
     load->epoll = epoll_create1(EPOLL_CLOEXEC);
     load->clients = allocate(load->connections, sizeof(*load->clients));
     for (unsigned i = 0; i < load->connections; i++) {
         struct client *c = &load->clients[i];
         struct epoll_event event = {.events = EPOLLOUT | EPOLLET, .data.ptr = c};
-        c->fd = connect_to(load->address);
+        c->fd = connect_to(address);
         if (fcntl(c->fd, F_SETFL, O_NONBLOCK) < 0 ||
             epoll_ctl(load->epoll, EPOLL_CTL_ADD, c->fd, &event) < 0)
             err(1, "epoll");
@@ -139,56 +181,61 @@ static void check_count(struct load *load, struct client *c)
     close(c->fd);
 }
 
-static void run(struct load *load)
+static struct subject open_load(struct load *load, unsigned connections, const char *address,
+                                pid_t pid)
 {
-    uint64_t began, used, sent = 0;
-    double seconds, count;
+    load->connections = connections;
+    load->pid = pid;
+    open_clients(load, address);
+    return (struct subject){.load = load,
+                            .pid = pid,
+                            .begin = begin,
+                            .go_on = send_until,
+                            .rest = rest,
+                            .requests = count_pieces,
+                            .cycle = connections};
+}
 
-    open_clients(load);
-    used = nanoseconds_used(load->pid);
-    began = nanoseconds_now();
-    load->due = (double)began;
-    load->interval = load->rate > 0 ? 1e9 / load->rate : 0;
-    send_until(load, began + (uint64_t)(load->seconds * 1e9));
-    for (unsigned i = 0; i < load->connections; i++) {
-        sent += load->clients[i].sent;
-        check_count(load, &load->clients[i]);
+static uint64_t run(const struct slicing *s, unsigned connections)
+{
+    static struct load loads[MOST_SERVERS];
+    static struct subject subjects[MOST_SERVERS];
+    uint64_t errors = 0;
+
+    make_piece();
+    for (unsigned i = 0; i < s->servers; i++)
+        subjects[i] = open_load(&loads[i], connections, s->addresses[i], s->pids[i]);
+    run_slices(subjects, s->servers, s);
+    for (unsigned i = 0; i < s->servers; i++) {
+        for (unsigned k = 0; k < connections; k++)
+            check_count(&loads[i], &loads[i].clients[k]);
+        errors += loads[i].errors;
     }
-    seconds = (double)(nanoseconds_now() - began) / 1e9; /* until all was taken */
-    used = nanoseconds_used(load->pid) - used;
-    count = (double)sent / PIECE;
-    printf("{\"requests\": %.3f, \"seconds\": %.3f, \"per_second\": %.3f, \"errors\": %" PRIu64
-           ", \"cpu_ns\": %" PRIu64 "}\n",
-           count, seconds, count / seconds, load->errors, used);
+    print_end(subjects, s->servers, errors);
+    return errors;
 }
 
 int main(int argc, char **argv)
 {
     static const struct option names[] = {
         {"connections", required_argument, NULL, 'c'},
+        {"sets", required_argument, NULL, 'S'},
+        {"paced-sets", required_argument, NULL, 'P'},
         {"seconds", required_argument, NULL, 's'},
         {"rate", required_argument, NULL, 'r'},
         {"pid", required_argument, NULL, 'p'},
         {NULL, 0, NULL, 0},
     };
-    struct load load = {.connections = 8, .seconds = 2};
+    struct slicing slicing = {.seconds = 2};
+    unsigned connections = 8;
     int name;
 
     while ((name = getopt_long(argc, argv, "", names, NULL)) != -1) {
         if (name == 'c')
-            load.connections = (unsigned)number(optarg, 1, 9999);
-        else if (name == 's')
-            load.seconds = number(optarg, 0.01, 86400);
-        else if (name == 'r')
-            load.rate = number(optarg, 1, 1e9);
-        else if (name == 'p')
-            load.pid = (pid_t)number(optarg, 1, INT32_MAX);
+            connections = (unsigned)number(optarg, 1, 9999);
         else
-            exit(2);
+            read_slicing(&slicing, name);
     }
-    if (optind != argc - 1)
-        errx(2, "one ADDRESS is needed");
-    load.address = argv[optind];
-    run(&load);
-    return load.errors == 0 ? 0 : 1;
+    read_addresses(&slicing, argc - optind, argv + optind);
+    return run(&slicing, connections) == 0 ? 0 : 1;
 }

@@ -119,21 +119,32 @@ def served(command, *, core=SERVER_CORE, target=None, group=None, address="tcp:/
         yield process
 
 
-def load_command(program, address, options):
-    command = [program, address]
+def load_command(program, addresses, options):
+    """A list among the options is one that is given several times."""
+    command = [program, *addresses]
     for name, value in options.items():
-        command += [f"--{name}"] if value is True else [f"--{name}", value]
+        for each in value if isinstance(value, list) else [value]:
+            command += [f"--{name}"] if each is True else [f"--{name}", each]
     return command
 
 
-def run_load(program, address, **options):
-    """Gives the load's results; whatever went wrong there is an error of the measurement."""
-    with started(load_command(program, address, options), LOAD_CORE) as process:
-        output, _ = process.communicate(timeout=options["seconds"] + 3 * PATIENCE)
-    results = json.loads(output) if output else {"errors": 1}
-    if process.returncode != 0 or results["errors"]:
-        raise Failure(f"the load met {results['errors']} errors")
-    return results
+def run_load(program, addresses, **options):
+    """Gives what a load says of each of its slices, and at its end; whatever went wrong there is an
+    error of the measurement."""
+    slices = options.get("sets", 0) + options.get("paced-sets", 0)
+    patience = len(addresses) * max(slices, 1) * options["seconds"] + 3 * PATIENCE
+    with started(load_command(program, addresses, options), LOAD_CORE) as process:
+        output, _ = process.communicate(timeout=patience)
+    lines = [json.loads(line) for line in output.splitlines()]
+    if process.returncode != 0 or not lines or lines[-1].get("errors", 1):
+        raise Failure(f"the load met {lines[-1]['errors'] if lines else 'many'} errors")
+    return lines[:-1], lines[-1]
+
+
+def run_one(program, address, **options):
+    """The results of a load for one server, of which all is one slice."""
+    slices, _ = run_load(program, [address], **options)
+    return slices[0]
 
 
 def run_json(program, *arguments, core=SERVER_CORE):
@@ -209,7 +220,7 @@ def trace(server, load, options, seconds):
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "trace"
         with served([*TRACE, "-o", log, *server], core=None, target=traced_child) as strace:
-            results = run_load(load, strace.address, **options, seconds=seconds)
+            results = run_one(load, strace.address, **options, seconds=seconds)
         return read_trace(log.read_text(encoding="ascii")), results["requests"]
 
 

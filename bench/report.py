@@ -12,7 +12,8 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True
 import chart  # noqa: E402  (it must not leave compiled files among the sources)
-from rows import ROWS  # noqa: E402
+from context import LEAST_HELD  # noqa: E402
+from rows import ROWS, TOO_MANY  # noqa: E402
 from servers import RAW, RAW_URING  # noqa: E402
 
 TOP = Path(__file__).resolve().parent.parent
@@ -95,20 +96,21 @@ def throughput_section(pairs):
             bound = (f"at least {judged['bound']:.2f}" if judged is beside["throughput"] else
                      f"at most {judged['bound']:.0f} ns more: {in_words(judged, 1)}")
             rows.append([f"`{each['row']}`", server, f"{middle[server]['per_second']:,.0f}",
-                         f"{middle[raw]['per_second']:,.0f}", in_words(beside["throughput"]),
-                         bound, judged["verdict"]])
-    return table(["row", "style", "a second", "raw", "ratio", "bound", "verdict"], rows)
+                         f"{middle[raw]['per_second']:,.0f}",
+                         f"{100 * middle[server]['cpu_share']:.0f} %",
+                         in_words(beside["throughput"]), bound, judged["verdict"]])
+    return table(["row", "style", "a second", "raw", "core used", "ratio", "bound", "verdict"],
+                 rows)
 
 
 def cpu_section(pairs):
     rows = []
     for each in pairs:
-        middle = each["medians"]
+        used = each["cpu_ns"]
         for server, beside in each["beside"].items():
             raw, cpu = each["servers"][server]["raw"], beside["cpu"]
             rows.append([f"`{each['row']}`", server, f"{each['rate']:,}",
-                         f"{middle[server]['cpu_ns'] / 1000:.2f}",
-                         f"{middle[raw]['cpu_ns'] / 1000:.2f}", in_words(cpu),
+                         f"{used[server] / 1000:.2f}", f"{used[raw] / 1000:.2f}", in_words(cpu),
                          f"at most {cpu['bound']:.2f}", cpu["verdict"]])
     return table(["row", "style", "requests a second", "µs of CPU each", "raw", "ratio",
                   "bound", "verdict"], rows)
@@ -189,6 +191,36 @@ def memory_chart(row):
                         "In a greeting server, after one greeting", series, groups, "bytes")
 
 
+def self_section(row):
+    return table(["row", "what", "times itself", "seconds that it took"],
+                 [[f"`{row['of']}`", words, in_words(row[what]), f"{row['measured']:.0f}"]
+                  for what, words in (("throughput", "requests a second"),
+                                      ("cpu", "CPU time for each"))])
+
+
+def quickest_first(row):
+    return sorted(row["servers"].items(), key=lambda item: item[1]["p999_us"])
+
+
+def mixed_section(row):
+    lines = [[server, *(f"{each[what]:,.0f}" for what in ("p50_us", "p99_us", "p999_us",
+                                                        "all_p999_us")),
+              in_words(each["times"], 2) if server != RAW else "",
+              f"{each['cpu_ns'] / 1000:.2f}" if server not in TOO_MANY else "",
+              "" if each["keeps"] > LEAST_HELD else f"{100 * each['keeps']:.0f} %"]
+             for server, each in quickest_first(row)]
+    return table(["server", "p50, µs", "p99, µs", "p99.9, µs", "of all, µs",
+                  "p99.9, times raw epoll", "µs of CPU a name", "does not keep up"], lines)
+
+
+def mixed_chart(row):
+    groups = [(server, {server: each["p999_us"]}) for server, each in quickest_first(row)
+              if each["keeps"] > LEAST_HELD]
+    series = {server: COLORS.get(server, PEER_COLOR) for server in row["servers"]}
+    return chart.bars(row["title"], "Latency that one in a thousand exceeds, median of slices",
+                      series, groups, "µs", legend=False)
+
+
 def busy_section(row):
     return table(["server", "p99, µs", "with the busy one", "times", "bound", "verdict"],
                  [[server, f"{each['alone_us']:,.0f}", f"{each['busy_us']:,.0f}",
@@ -247,11 +279,21 @@ and `raw_uring_*` beside them), and against the same in other libraries
 limit for a line, tell of one that is too long and say farewell without destroying what they sent;
 none reads faster than its peer does. Every byte of every answer is checked.
 
-The server has one core and the load another, in a network of their own. In each round all servers
-are measured, one right after the other, in an order that changes, each in a new process. A ratio is
-the median of the rounds' ratios, and in brackets its 95 % interval, by ranks. A bound that lies
-within the interval is *undecided*. A round in which others used more than a tenth of the two cores
-is set aside.
+Servers have one core and the load another, in a network of their own. The machine is not alone in
+its house: it gains and loses a fifth of its speed within seconds. So what is compared runs at once,
+each server in a process of its own, and one load, with connections to all of them, asks them in
+turn: a *slice* of ten milliseconds each (longer where there are many connections), in the order AB
+BA BA AB, the first three uncounted, each ended by the last answer. Neighbouring slices give a
+ratio; a *round* is the median of its ratios. In each round the processes are new, so that what
+differs from process to process is part of what is seen. Given are the median of the rounds, nine
+or, for other libraries, six, and in brackets its 95 % interval, by ranks: slices of a round are not
+independent, rounds are. A bound that lies within the interval is *undecided*. A round in which
+others used more than a tenth of the two cores is set aside.
+"""
+
+SELF = """\
+How finely this tells is seen when a server is measured beside another process of the same program,
+as long as the others are (`bench/run.py build/release --self ROW`): what should come of it is 1.
 """
 
 THROUGHPUT = """\
@@ -259,7 +301,9 @@ THROUGHPUT = """\
 
 As many as one core can serve. In `line-D-N` each of N connections sends D names at a time and waits
 for the D greetings; in `connect` and `storm` each greeting has a connection of its own; in `echo-B`
-B bytes come back as they went; in `bulk` pieces of 64 KiB are read and dropped.
+B bytes come back as they went; in `bulk` pieces of 64 KiB are read and dropped. Where a server does
+not use its core up, its speed is that of the load; in `bulk`, where that is so for all, counted is
+what would be served in a second of the server's own time.
 """
 
 CPU = """\
@@ -273,7 +317,8 @@ PEERS = """\
 ## Beside other libraries
 
 Each is written as its users would write it, on one thread, unless it is one that has a thread or a
-process for each connection. Rounds of these are among the others, though fewer.
+process for each connection. Each was measured in a pair with Evert's coroutines; what is given a
+second is that of the coroutines times that ratio.
 """
 
 CALLS = """\
@@ -281,6 +326,17 @@ CALLS = """\
 
 Counted by `strace -c -f` in runs of their own: of a long load without those of a short one, so that
 nothing of the start and the end is in them.
+"""
+
+MIXED = """\
+## Latency
+
+{rate:,} names a second, whatever the server does, on 400 connections: nine of ten of what is sent
+is a short name; the others are sixteen of them at once, sixteen of 1,000 bytes, or a name on a
+connection of its own. A latency counts from when the name was due to be sent. All servers are asked
+in turn, in slices of a fifth of a second; the percentiles are the medians of those of the slices,
+but for *of all*, which is of all slices of a round together, with what the machine does to them.
+Who does not keep up falls behind for as long as it is asked.
 """
 
 MEMORY = """\
@@ -394,8 +450,14 @@ def make_page(rows):
     def of(kind):
         return [row for row in rows if row["kind"] == kind]
 
+    for row in of("self"):
+        page.add(SELF, self_section(row))
     if of("pairs"):
         add_pairs(page, of("pairs"))
+    for row in of("mixed"):
+        page.add(MIXED.format(rate=row["rate"]))
+        page.draw("mixed", row["title"], mixed_chart(row))
+        page.add(mixed_section(row))
     for row in of("busy"):
         page.add(BUSY)
         page.draw("busy", row["title"], busy_chart(row))

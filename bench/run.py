@@ -3,21 +3,25 @@
 """Measures Evert beside the same straight on epoll, and writes down what came of it.
 
     bench/run.py BUILD [ROW...] [--rounds N] [--seconds S] [--out FOLDER]
+    bench/run.py BUILD --self ROW
     bench/run.py --list
 
 All rows, unless some are named. BUILD is, for instance, build/release.
 
-A server and the load have a core each, and a network of their own. In each round all servers are
-measured, one right after the other, in an order that changes, each in a new process; it is their
-ratio in a round that counts, since what the machine does besides falls on all. Given are the median
-of the rounds and the 95 % interval of the median, by ranks. A bound that lies in the interval is
-called undecided: then more rounds, or a quieter machine, have to tell. A round in which others had
-more than a tenth of the two cores is set aside and measured again; where that is so again and
-again, nothing is decided.
+Servers and the load have a core each, and a network of their own. Servers that are compared run at
+once, and the load asks them in turn, in slices of S seconds; neighbouring slices give a ratio, and
+a round the median of its ratios, since what the machine does besides falls on all (pairs.py). In
+each round the processes are new. Given are the median of the rounds and its 95 % interval, by
+ranks. A bound that lies in the interval is called undecided: then more rounds, or a quieter
+machine, have to tell. A round in which others had more than a tenth of the two cores is set aside
+and measured again; where that is so again and again, nothing is decided.
 
 Besides what a server can do at the most, each round takes the CPU time of a request at a fixed
 rate, which is half of what the slowest can do and the same for all. System calls are counted by
 strace, in runs of their own.
+
+With --self the raw server is measured beside itself, as in that row: that tells how finely the
+row's ratios tell.
 
 The raw results of each row go to FOLDER/ROW.json (build/bench unless named), of which
 bench/report.py makes docs/benchmarks.md. The exit status is 1 when a bound is clearly missed, or an
@@ -36,9 +40,9 @@ sys.dont_write_bytecode = True
 import measuring  # noqa: E402  (it must not leave compiled files among the sources)
 import servers  # noqa: E402
 import stats  # noqa: E402
-from rows import ROWS, Context  # noqa: E402
-
-SECONDS = 0.4
+from context import Context  # noqa: E402
+from pairs import Pairs, Self  # noqa: E402
+from rows import ROWS  # noqa: E402
 
 
 def parse_arguments():
@@ -48,29 +52,38 @@ def parse_arguments():
     parser.add_argument("build", type=Path, nargs="?", metavar="BUILD")
     parser.add_argument("rows", nargs="*", metavar="ROW", help=", ".join(names))
     parser.add_argument("--list", action="store_true", help="the rows")
+    parser.add_argument("--self", dest="itself", metavar="ROW", help="raw beside itself")
     parser.add_argument("--rounds", type=int, metavar="N", help="as many as suit the row")
-    parser.add_argument("--seconds", type=float, default=SECONDS, metavar="S", help=f"{SECONDS}")
+    parser.add_argument("--seconds", type=float, metavar="S", help="as many as suit the row")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="beside BUILD, in bench/")
     options = parser.parse_args()
     if options.list:
         return options
     if options.build is None:
         parser.error("BUILD is needed: the folder that was built, such as build/release")
-    for row in options.rows:
+    for row in [*options.rows, *([options.itself] if options.itself else [])]:
         if row not in names:
             parser.error(f"there is no row {row!r}; there are {', '.join(names)}")
+    if options.itself and not isinstance(ROWS[names.index(options.itself)], Pairs):
+        parser.error(f"{options.itself} is no row of pairs")
     if not (options.build / "bench/load").exists():
         parser.error(f"{options.build}/bench/load is not built")
     options.out = options.out or options.build.resolve().parent / "bench"
     return options
 
 
+def chosen(options):
+    if options.itself:
+        of = next(row for row in ROWS if row.name == options.itself)
+        return [Self(of, f"self-{of.name}")]
+    return [row for row in ROWS if not options.rows or row.name in options.rows]
+
+
 def run(row, options, found, about):
     began = time.monotonic()
-    context = Context(options.build, found, options.rounds or row.rounds, options.seconds)
-    results = row.run(context)
+    results = row.run(Context(options.build, found, options.rounds, options.seconds))
     results = {"row": row.name, "kind": row.kind, "title": row.title, "command": row.command(),
-               "round_count": context.rounds, "seconds": context.seconds,
+               "round_count": options.rounds or row.rounds,
                "took": round(time.monotonic() - began, 1), "machine": about, **results}
     path = options.out / f"{row.name}.json"
     path.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
@@ -93,9 +106,8 @@ def main():
     bad = False
     try:
         found = servers.available(options.build)
-        for row in ROWS:
-            if not options.rows or row.name in options.rows:
-                bad |= stats.missed(run(row, options, found, about))
+        for row in chosen(options):
+            bad |= stats.missed(run(row, options, found, about))
     except KeyboardInterrupt:
         print("\nstopped")
         return 130

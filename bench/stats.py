@@ -61,17 +61,34 @@ def summary(values):
             "interval": [low, high] if math.isfinite(low) else None}
 
 
+def one(value):
+    """A figure of a round: that of its slices, where it is of several, is their median."""
+    return statistics.median(value) if isinstance(value, list) else value
+
+
+def paired(rounds, of, over, what, compare):
+    """What comes of comparing the one with the other in each round that has both: slice by slice,
+    where there are several, and then the median. So a round is one value, whatever is in it."""
+    values = []
+    for each in rounds:
+        if of in each and over in each:
+            ours, others = each[of][what], each[over][what]
+            values.append(statistics.median(map(compare, ours, others))
+                          if isinstance(ours, list) else compare(ours, others))
+    return values
+
+
 def ratios(rounds, of, over, what):
     """In each round that has both, what of the one stands to what of the other."""
-    return [each[of][what] / each[over][what] for each in rounds if of in each and over in each]
+    return paired(rounds, of, over, what, lambda ours, others: ours / others)
 
 
 def differences(rounds, of, over, what):
-    return [each[of][what] - each[over][what] for each in rounds]
+    return paired(rounds, of, over, what, lambda ours, others: ours - others)
 
 
 def middle(rounds, of, what):
-    return statistics.median(each[of][what] for each in rounds if of in each)
+    return statistics.median(one(each[of][what]) for each in rounds if of in each)
 
 
 def missed(results):

@@ -5,9 +5,12 @@ beside, the load finds out wrong answers, and a row can be measured alone."""
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from pathlib import Path
 
 sys.dont_write_bytecode = True
@@ -22,6 +25,7 @@ from servers import PROGRAMS, RAW, RAW_URING  # noqa: E402
 
 RUN = os.path.join(support.SOURCE, "bench/run.py")
 SECONDS = 0.05
+SLICE = 0.002
 LIMIT = 1024
 MOST_HELD = 64 * support.MEBIBYTE  # bytes that a server which holds its peer back may take
 
@@ -30,22 +34,23 @@ def built(path):
     return [os.path.join(support.BUILD, path)]
 
 
-def load(program, address, **options):
-    """Gives the status, and the results."""
-    command = load_command(*built(program), address, {"seconds": SECONDS, **options})
+def load(program, *addresses, **options):
+    """Gives the status, the slices, and how many errors there were."""
+    command = load_command(*built(program), addresses, {"seconds": SECONDS, **options})
     done = subprocess.run(list(map(str, command)), stdin=subprocess.DEVNULL, timeout=30,
                           stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False)
-    return done.returncode, json.loads(done.stdout)
+    *slices, end = map(json.loads, done.stdout.splitlines())
+    return done.returncode, slices, end["errors"]
 
 
 # ---- The loads ----
 
 
 def expect_load(program, server, **options):
-    status, results = load(program, server.address, pid=server.pid, **options)
-    expect("status, errors", (0, 0), (status, results["errors"]))
+    status, slices, errors = load(program, server.address, pid=server.pid, **options)
+    expect("status, errors, slices", (0, 0, 1), (status, errors, len(slices)))
     for what in ("requests", "per_second", "cpu_ns"):
-        expect(f"{what} of {options}", True, results[what] > 0)
+        expect(f"{what} of {options}", True, slices[0][what] > 0)
 
 
 def serves_its_row(row, program):
@@ -64,9 +69,56 @@ def serves_the_others_beside_a_busy_one(program):
 
 def the_load_finds_wrong_answers(program, wrong):
     with Server(built(wrong)) as server:
-        status, results = load(program, server.address, connections=2)
+        status, _, errors = load(program, server.address, connections=2)
         expect("status", 1, status)
-        expect("errors", True, results["errors"] > 0)
+        expect("errors", True, errors > 0)
+
+
+def servers_are_asked_in_turn(program, server):
+    """Back and forth, first as fast as they can and then at the rate, and each of them is."""
+    with Server(built(server)) as one, Server(built(server)) as other:
+        status, slices, errors = load(program, one.address, other.address,
+                                      pid=[one.pid, other.pid], rate=500,
+                                      **{"sets": 4, "paced-sets": 2})
+        one.stop()
+        other.stop()
+    expect("status, errors", (0, 0), (status, errors))
+    expect("in turn", [0, 1, 1, 0, 1, 0, 0, 1, 0, 1, 1, 0], [each["server"] for each in slices])
+    expect("rates", [0] * 8 + [500] * 4, [each["rate"] for each in slices])
+    for what in ("requests", "cpu_ns"):
+        expect(what, True, all(each[what] > 0 for each in slices))
+
+
+def the_load_finds_wrong_answers_of_any_server(right, wrong):
+    with Server(built(right)) as one, Server(built(wrong)) as other:
+        status, _, errors = load("bench/load", one.address, other.address, sets=1, connections=2)
+    expect("status", 1, status)
+    expect("errors", True, errors > 0)
+
+
+STALL = 0.4  # seconds
+
+
+def greet_and_stall(listener):
+    """Greets one connection, and once does nothing for a while."""
+    sock, _ = listener.accept()
+    with sock, sock.makefile("rb") as lines:
+        for number, line in enumerate(lines):
+            if number == 100:
+                time.sleep(STALL)
+            sock.sendall(b"Hello, " + line[:-2] + b"!\r\n")
+
+
+def latencies_count_from_when_requests_were_due():
+    """Of a second one half is stalled: so long, on the average half of that, waits what was due."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=greet_and_stall, args=[listener], daemon=True)
+        thread.start()
+        address = f"tcp://127.0.0.1:{listener.getsockname()[1]}"
+        _, slices, errors = load("bench/load", address, connections=1, rate=500, seconds=1)
+        thread.join()
+    expect("errors", 0, errors)
+    expect("p99", True, slices[0]["p99_us"] > STALL * 0.8 * 1e6)
 
 
 # ---- The raw servers ----
@@ -155,7 +207,7 @@ def an_unknown_row_is_an_error():
 def a_row_is_measured_alone():
     with tempfile.TemporaryDirectory() as folder:
         status, output = run(support.BUILD, "line-1-64", "--rounds", "1", "--seconds",
-                             str(SECONDS), "--out", folder)
+                             str(SLICE), "--out", folder)
         support.comment(output)
         expect("status", 0, status)
         expect("files", ["line-1-64.json"], os.listdir(folder))
@@ -166,9 +218,22 @@ def a_row_is_measured_alone():
             calls = results["calls"][connections][server]
             for name in ("recvfrom", "sendto"):
                 expect(f"{name}, {server}, {connections}", 1.0, round(calls[name], 2))
-    for what in ("per_second", "cpu_ns"):
-        for server in results["servers"]:
-            expect(what, True, results["medians"][server][what] > 0)
+    for server in results["servers"]:
+        expect("per_second", True, results["medians"][server]["per_second"] > 0)
+        expect("cpu_ns", not results["servers"][server]["peer"], server in results["cpu_ns"])
+
+
+def a_server_is_measured_beside_itself():
+    with tempfile.TemporaryDirectory() as folder:
+        status, output = run(support.BUILD, "--self", "connect", "--rounds", "1", "--seconds",
+                             str(SLICE), "--out", folder)
+        support.comment(output)
+        expect("status", 0, status)
+        with open(os.path.join(folder, "self-connect.json"), encoding="utf-8") as file:
+            results = json.load(file)
+    expect("servers", [{RAW, f"{RAW}, again"}], [set(each) for each in results["rounds"]])
+    for what in ("throughput", "cpu"):
+        expect(what, True, 0.1 < results[what]["median"] < 10)
 
 
 def main():
@@ -176,7 +241,7 @@ def main():
     found = [server.name for server in servers.available(Path(support.BUILD))]
     styles = [style for style in PROGRAMS if style in found]
     for row in rows.ROWS:
-        if row.kind == "pairs":
+        if row.kind in ("pairs", "mixed"):
             for style in styles:
                 cases.run(f"{row.name} {style} serves its row", serves_its_row, row,
                           PROGRAMS[style][row.service])
@@ -187,6 +252,14 @@ def main():
               PROGRAMS[RAW]["echo"])
     cases.run("wrong counts are found", the_load_finds_wrong_answers, "bench/load_bulk",
               PROGRAMS[RAW]["echo"])
+    for program, service in (("bench/load", "greeting"), ("bench/load_bulk", "sink")):
+        cases.run(f"{program} asks servers in turn", servers_are_asked_in_turn, program,
+                  PROGRAMS[RAW][service])
+    cases.run("wrong greetings of the second are found",
+              the_load_finds_wrong_answers_of_any_server, PROGRAMS[RAW]["greeting"],
+              PROGRAMS[RAW]["echo"])
+    cases.run("latencies count from when requests were due",
+              latencies_count_from_when_requests_were_due)
     for name, answer, functions in RAW_CASES:
         if "uring" in name and RAW_URING not in styles:
             continue
@@ -195,7 +268,8 @@ def main():
             for function in functions:
                 cases.run(f"{name} {support.words_of(function)}", function, server)
             cases.run(f"{name} ends after all that", server.stop)
-    for case in (rows_are_listed, an_unknown_row_is_an_error, a_row_is_measured_alone):
+    for case in (rows_are_listed, an_unknown_row_is_an_error, a_row_is_measured_alone,
+                 a_server_is_measured_beside_itself):
         cases.run(support.words_of(case), case)
     cases.exit()
 

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 """The statistics of the measurements, and the page and the charts that are made of results."""
 
+import dataclasses
 import math
 import os
 import re
@@ -17,9 +18,11 @@ from support import expect  # noqa: E402
 sys.path.insert(0, os.path.join(support.SOURCE, "bench"))
 import chart  # noqa: E402
 import measuring  # noqa: E402
+import pairs  # noqa: E402
 import report  # noqa: E402
 import rows  # noqa: E402
 import stats  # noqa: E402
+from context import Context  # noqa: E402
 from servers import RAW, Server  # noqa: E402
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -78,6 +81,59 @@ def ratios_are_those_of_the_same_round():
     expect("differences", [3, -1], stats.differences(rounds, "ours", "raw", "x"))
 
 
+def a_round_is_one_value_whatever_is_in_it():
+    """The median of the ratios of neighbours, and not the ratio of the medians."""
+    ours, raw = [1.0, 30.0, 2.0, 8.0, 10.0], [1.0, 20.0, 1.0, 4.0, 10.0]
+    rounds = [{"ours": {"x": ours}, "raw": {"x": raw}}, {"ours": {"x": ours}}]
+    expect("ratios", [1.5], stats.ratios(rounds, "ours", "raw", "x"))
+    expect("differences", [1.0], stats.differences(rounds, "ours", "raw", "x"))
+    expect("middle", 8.0, stats.middle(rounds, "ours", "x"))
+
+
+def what_is_slow_for_both_of_a_pair_does_not_count():
+    """Fifteen rounds of slices in which the machine is a hundred times slower by turns."""
+    raw = [[slice_of_round * 100.0 ** (i % 2) for i in range(8)] for slice_of_round in range(1, 16)]
+    rounds = [{"ours": {"x": [0.98 * each for each in values]}, "raw": {"x": values}}
+              for values in raw]
+    low, high = stats.interval(stats.ratios(rounds, "ours", "raw", "x"))
+    expect("interval", (0.98, 0.98), (round(low, 9), round(high, 9)))
+
+
+def servers_of_a_pair_are_put_in_order_by_their_ratio():
+    """Coroutines serve 100, beside a peer 50, which has as many: so the peer would have 100."""
+    rounds = [{"coroutines": {"per_second": [100.0]}, RAW: {"per_second": [120.0]}},
+              {"coroutines": {"per_second": [100.0]}, RAW: {"per_second": [120.0]}},
+              {"coroutines": {"per_second": [50.0]}, "libold": {"per_second": [50.0]}}]
+    for name, value in [("coroutines", 100.0), ("libold", 100.0), (RAW, 120.0)]:
+        expect(name, value, round(pairs.a_second(rounds, name), 6))
+
+
+def a_disturbed_round_is_set_aside_not_for_ever():
+    def round_with(others):
+        return {RAW: {"others": others}}
+
+    group = pairs.Group(SERVERS, 4, 1)
+    order = group.in_order()
+    for others in (0.5, 0.0, 0.5, 0.6):
+        group.add(round_with(others))
+    expect("rounds", [round_with(0.0), round_with(0.6)], group.rounds)
+    expect("order", (SERVERS, SERVERS, SERVERS[::-1]),
+           (order, group.in_order(), pairs.Group(SERVERS, 2, 1).in_order()))
+
+
+def as_many_are_asked_in_turn_as_the_load_may_have_connections_to():
+    with_uring = [Server("coroutines", {"greeting": []}, RAW), *SERVERS[1:3],
+                  Server("libold", {"greeting": []}, peer="0.1")]
+    context = Context(Path("build"), with_uring)
+    names = {row.name: [[server.name for server in group.servers] for group in row.groups(context)]
+             for row in rows.ROWS if row.kind == "pairs"}
+    expect("few", [["coroutines", "callbacks", RAW], ["coroutines", "libold"]], names["line-1-64"])
+    most, _ = pairs.resource.getrlimit(pairs.resource.RLIMIT_NOFILE)
+    if 18500 < most < 27000:
+        expect("many", [["coroutines", RAW], ["callbacks", RAW], ["coroutines", "libold"]],
+               names["line-1-9000"])
+
+
 def a_missed_bound_is_found_wherever_it_is():
     results = {"rounds": [1, 2], "servers": {"a": {"verdict": "holds"}, "b": [{"verdict": "?"}]}}
     expect("before", False, stats.missed(results))
@@ -123,27 +179,44 @@ def pairs_results(ratio):
     """A row in which coroutines serve `ratio` as much as raw epoll, callbacks as much, and another
     library, of which there are fewer rounds, half as much."""
     def measured(per_second):
-        return {"per_second": per_second, "ns": 1e9 / per_second, "cpu_ns": 5000.0,
-                "cpu_share": 1.0, "others": 0.0, "held": 1.0}
+        return {"per_second": [per_second] * 3, "ns": [1e9 / per_second] * 3,
+                "cpu_ns": [5000.0] * 3, "cpu_share": 1.0, "others": 0.0, "held": 1.0}
 
     row = next(row for row in rows.ROWS if row.name == "line-1-64")
     rounds = [{RAW: measured(1000.0), "callbacks": measured(1000.0),
                "coroutines": measured(1000.0 * ratio)} for _ in range(9)]
     for each in rounds[:6]:
         each["libold"] = measured(500.0)
-    return {
-        "row": row.name, "kind": row.kind, "title": row.title, "command": row.command(),
-        "round_count": 9, "seconds": 0.4, "took": 12.0, "machine": MACHINE, "unit": row.unit,
-        "rate": 500, "rounds": rounds,
-        "servers": {server.name: rows.about(server) for server in SERVERS},
-        "medians": {server.name: {what: stats.middle(rounds, server.name, what)
-                                  for what in ("per_second", "cpu_ns", "cpu_share")}
-                    for server in SERVERS},
-        "beside": {server.name: row.compare(rounds, server) for server in SERVERS if server.raw},
-        "ahead": {server.name: row.ahead(rounds, server) for server in SERVERS if server.peer},
-        "calls": {"1": {RAW: {"recvfrom": 1.0}, "coroutines": {"recvfrom": 1.0, "brk": 0.5},
-                        "callbacks": {"recvfrom": 1.0}}},
-    }
+    context = Context(Path("build"), SERVERS)
+    row = dataclasses.replace(row)
+    row.count = lambda _: {"1": {RAW: {"recvfrom": 1.0},
+                                 "coroutines": {"recvfrom": 1.0, "brk": 0.5},
+                                 "callbacks": {"recvfrom": 1.0}}}
+    return head(row) | row.results(context, rounds, 500)
+
+
+def head(row):
+    return {"row": row.name, "kind": row.kind, "title": row.title, "command": row.command(),
+            "round_count": 9, "took": 12.0, "machine": MACHINE}
+
+
+def self_results():
+    row = next(row for row in rows.ROWS if row.kind == "self")
+    return head(row) | {"of": "line-1-64", "measured": 8.4,
+                        "throughput": stats.summary([1.0 + i / 1000 for i in range(9)]),
+                        "cpu": stats.summary([1.0] * 9)}
+
+
+def mixed_results():
+    """The peer is the quickest, and falls behind."""
+    def measured(p999, keeps=1.0):
+        return {"p50_us": [10.0], "p99_us": [100.0], "p999_us": [p999], "all_p999_us": 2 * p999,
+                "cpu_ns": [5000.0], "keeps": keeps, "others": 0.0}
+
+    row = next(row for row in rows.ROWS if row.kind == "mixed")
+    each = {RAW: measured(400.0), "coroutines": measured(600.0), "callbacks": measured(500.0),
+            "libold": measured(300.0, keeps=0.5)}
+    return head(row) | row.results(SERVERS, [each] * 6)
 
 
 def write_page(results):
@@ -168,13 +241,28 @@ def line_of(text, *words):
 def the_page_holds_the_figures():
     text, _ = write_page([pairs_results(0.9)])
     line = line_of(text, "`line-1-64`", "coroutines", "0.97")
-    for words in ("| 900 | 1,000 | 0.900 (0.900 to 0.900) |", "MISSED"):
+    for words in ("| 900 | 1,000 | 100 % | 0.900 (0.900 to 0.900) |", "MISSED"):
         expect(words, True, words in line)
     expect("callbacks hold", True, "holds" in line_of(text, "`line-1-64`", "callbacks", "0.97"))
     expect("calls", True, "| coroutines | 1.500 | +0.50 brk |" in text)
     expect("a peer", True, "1.800 (1.800 to 1.800) | ahead |" in line_of(text, "| libold | 500"))
     expect("its version", True, "- libold: 0.1" in text)
     expect("machine", True, "Made Up, 2 cores, 2 GiB" in text)
+
+
+def the_page_says_how_finely_the_pairs_tell():
+    text, _ = write_page([self_results()])
+    line = line_of(text, "requests a second", "`line-1-64`")
+    expect(line, True, "| 1.004 (1.001 to 1.007) | 8 |" in line)
+
+
+def the_page_holds_the_latencies():
+    text, charts = write_page([mixed_results()])
+    expect("raw", True, f"| {RAW} | 10 | 100 | 400 | 800 |" in text)
+    expect("times raw", True, "1.50 (1.50 to 1.50)" in line_of(text, "| coroutines | 10 |"))
+    expect("behind", True, "| 50 % |" in line_of(text, "| libold | 10 |"))
+    expect("the quickest first", True, text.index("| libold |") < text.index("| callbacks |"))
+    expect("who fell behind is not drawn", False, "libold" in charts["mixed.svg"])
 
 
 def the_charts_are_drawn_to_scale():
@@ -205,8 +293,12 @@ CASES = [
     intervals_go_by_ranks, an_odd_round_does_not_widen_an_interval, few_rounds_have_no_interval,
     verdicts_are_undecided_where_the_bound_is_in_the_interval, a_busy_machine_decides_nothing,
     levels_say_less_or_more, ratios_are_those_of_the_same_round,
+    a_round_is_one_value_whatever_is_in_it, what_is_slow_for_both_of_a_pair_does_not_count,
+    servers_of_a_pair_are_put_in_order_by_their_ratio, a_disturbed_round_is_set_aside_not_for_ever,
+    as_many_are_asked_in_turn_as_the_load_may_have_connections_to,
     a_missed_bound_is_found_wherever_it_is, the_table_of_strace_is_understood,
     calls_are_compared_by_kind, ticks_are_round_and_enclose, the_page_holds_the_figures,
+    the_page_says_how_finely_the_pairs_tell, the_page_holds_the_latencies,
     the_charts_are_drawn_to_scale, bars_are_as_long_as_their_values,
 ]
 
