@@ -103,8 +103,8 @@ def started(command, core, target=None, group=None, stdin=subprocess.DEVNULL):
             process.stdin.close()
 
 
-def read_line(process):
-    ready, _, _ = select.select([process.stdout], [], [], PATIENCE)
+def read_line(process, times=1):
+    ready, _, _ = select.select([process.stdout], [], [], times * PATIENCE)
     return process.stdout.readline().strip() if ready else ""
 
 

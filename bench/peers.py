@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The peers: the same servers written with other libraries, as their users write them.
+"""The peers: the same servers written with other libraries, as their users write them, and the
+smallest things that these have.
 
 bench/peers/build.py builds those whose tools are installed (`tools/bootstrap peers` sees to that);
 what is there then, and can be run, is what available() gives.
@@ -15,6 +16,7 @@ from pathlib import Path
 
 SOURCES = Path(__file__).resolve().parent / "peers"
 KINDS = ("greeting", "echo", "sink")
+SMALL = "small"
 
 # Debian's own Python, where there is one: another one on PATH may lack the modules it serves.
 PYTHON = "/usr/bin/python3" if os.access("/usr/bin/python3", os.X_OK) else sys.executable
@@ -86,7 +88,7 @@ def libc(_):
 
 def built(name):
     """Programs that bench/peers/build.py has made."""
-    return {kind: [f"{{build}}/bench/peers/{name}_{kind}"] for kind in KINDS}
+    return {kind: [f"{{build}}/bench/peers/{name}_{kind}"] for kind in (*KINDS, SMALL)}
 
 
 def scripts(runner, path, *more):
@@ -134,9 +136,9 @@ LIBRARIES = [
     Library("go", "Go", tool("go", "version"), built("go")),
     Library("node", "Node.js", tool("node", "--version"), scripts(["node"], "node/{}.js")),
     Library("asyncio", "asyncio, streams", tool(PYTHON, "--version"),
-            scripts(PYTHON_RUNS, "asyncio/{}.py", "greeting_gathered")),
+            scripts(PYTHON_RUNS, "asyncio/{}.py", "greeting_gathered", SMALL)),
     Library("uvloop", "asyncio, streams, on uvloop", module("uvloop"),
-            scripts(UVLOOP_RUNS, "asyncio/{}.py", "greeting_gathered")),
+            scripts(UVLOOP_RUNS, "asyncio/{}.py", "greeting_gathered", SMALL)),
     Library("twisted", "Twisted", module("twisted"), scripts(PYTHON_RUNS, "twisted/{}.py")),
 ]
 

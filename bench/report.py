@@ -258,6 +258,20 @@ def small_section(rows):
     return table(["what", "nanoseconds", "over a bare switch", "bound"], lines)
 
 
+def beside_section(row):
+    def cell(each, what):
+        return in_words(each[what], 1) if what in each else ""
+
+    def held(each, what):
+        return count_in_words(each[what]) if what in each else ""
+
+    return table(["library", "timer, ns", "spawn, ns", "yield, ns", "bytes parked",
+                  "in the kernel"],
+                 [[name, *(cell(each, what) for what in ("timers", "spawn", "pair")),
+                   held(each, "resident"), held(each, "kernel")]
+                  for name, each in row["libraries"].items()])
+
+
 def allocated_section(row):
     return "".join(f"With the greeting in {name} the library itself allocates {count:,.1f} bytes "
                    f"for an idle connection, counted by its allocator hook (at most "
@@ -279,16 +293,16 @@ and `raw_uring_*` beside them), and against the same in other libraries
 limit for a line, tell of one that is too long and say farewell without destroying what they sent;
 none reads faster than its peer does. Every byte of every answer is checked.
 
-Servers have one core and the load another, in a network of their own. The machine is not alone in
-its house: it gains and loses a fifth of its speed within seconds. So what is compared runs at once,
-each server in a process of its own, and one load, with connections to all of them, asks them in
-turn: a *slice* of ten milliseconds each (longer where there are many connections), in the order AB
-BA BA AB, the first three uncounted, each ended by the last answer. Neighbouring slices give a
-ratio; a *round* is the median of its ratios. In each round the processes are new, so that what
-differs from process to process is part of what is seen. Given are the median of the rounds, nine
-or, for other libraries, six, and in brackets its 95 % interval, by ranks: slices of a round are not
-independent, rounds are. A bound that lies within the interval is *undecided*. A round in which
-others used more than a tenth of the two cores is set aside.
+Servers have one core and the load another, in a network of their own. A machine that is shared
+gains and loses a fifth of its speed within seconds. So what is compared runs at once, each server
+in a process of its own, and one load, with connections to all of them, asks them in turn: a *slice*
+of ten milliseconds each (longer where there are many connections), in the order AB BA BA AB. Three
+more milliseconds at its beginning do not count, and the next begins when all is answered.
+Neighbouring slices give a ratio; a *round* is the median of its ratios. In each round the processes
+are new, so that what differs from process to process is part of what is seen. Given are the median
+of the rounds, nine or, for other libraries, six, and in brackets its 95 % interval, by ranks of
+rounds, since the slices of one are not independent. A bound that lies within the interval is
+*undecided*. A round in which others used more than a tenth of the two cores is set aside.
 """
 
 SELF = """\
@@ -361,6 +375,17 @@ get twice as many requests a second. The load shares one of the two cores.
 """
 
 SMALL = "## Small things\n"
+
+BESIDE = """\
+### Beside other libraries
+
+The same of the libraries that have it, in their own words ([bench/peers](../bench/peers), the files
+called `small`): a timer set and cancelled among 1,000,000 at random times; a task spawned and
+joined, of 1,000 at once; a yield, of two tasks; and what a task holds that waits, of {parked:,}.
+In a round each is a process of its own. A task of Evert or State Threads has a stack, of which it
+may use more at any time and in any function; those of the others but Go's are objects as large as
+the function's variables that live across a wait.
+"""
 
 
 def machine_section(rows):
@@ -472,6 +497,8 @@ def make_page(rows):
         page.add(allocated_section(row))
     if of("small"):
         page.add(SMALL, small_section(of("small")))
+    for row in of("beside"):
+        page.add(BESIDE.format(parked=row["parked"]), beside_section(row))
     page.add(machine_section(rows))
     return page
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import measuring
 import stats
+from beside import Beside
 from context import RATE_SHARE, is_disturbed, measure_each, show, two_digits
 from measuring import Failure
 from mixed import Mixed
@@ -309,6 +310,7 @@ ROWS = [
            "timers": "among 1,000,000, at random times"},
           judged={"crowd": MOST_CROWD, "spawn": MOST_SPAWN, "timers": MOST_TIMER},
           floor="bare", over={"pair": MOST_OVER_BARE}, rounds=15),
+    Beside("beside", "The smallest things, beside other libraries"),
     Small("messages", "From one core to another, in nanoseconds", "bench/messages",
           {"trip": "call to another loop and one back", "burst": "call, of 1,000 at once"},
           core=None, rounds=15),

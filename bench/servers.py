@@ -10,6 +10,7 @@ import peers
 
 RAW, RAW_URING = "raw epoll", "raw io_uring"
 COROUTINES = "coroutines"
+EVERT = "Evert"
 
 PROGRAMS = {
     "coroutines": {"greeting": "examples/greeting/coroutine_server",

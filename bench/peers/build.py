@@ -17,7 +17,7 @@ from pathlib import Path
 
 SOURCES = Path(__file__).resolve().parent
 EXAMPLES = SOURCES.parents[1] / "examples/greeting"
-KINDS = ("greeting", "echo", "sink")
+KINDS = ("greeting", "echo", "sink", "small")
 
 CRATES = "/usr/share/cargo/registry"  # Debian's, which are all that is used: nothing is downloaded
 

@@ -181,6 +181,17 @@ RAW_CASES = [
 ]
 
 
+# ---- What is parked ----
+
+
+def tasks_are_parked_until_standard_input_ends():
+    with subprocess.Popen([*built("bench/parked"), "50"], stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE) as process:
+        expect("word", b"ready\n", process.stdout.readline())
+        process.stdin.close()
+        expect("status", 0, process.wait(support.LIMIT))
+
+
 # ---- The driver ----
 
 
@@ -268,7 +279,8 @@ def main():
             for function in functions:
                 cases.run(f"{name} {support.words_of(function)}", function, server)
             cases.run(f"{name} ends after all that", server.stop)
-    for case in (rows_are_listed, an_unknown_row_is_an_error, a_row_is_measured_alone,
+    for case in (tasks_are_parked_until_standard_input_ends, rows_are_listed,
+                 an_unknown_row_is_an_error, a_row_is_measured_alone,
                  a_server_is_measured_beside_itself):
         cases.run(support.words_of(case), case)
     cases.exit()

@@ -219,6 +219,15 @@ def mixed_results():
     return head(row) | row.results(SERVERS, [each] * 6)
 
 
+def beside_results():
+    row = next(row for row in rows.ROWS if row.kind == "beside")
+    rounds = [{"Evert": {"timers": 20.0 + i, "pair": 10.0, "spawn": 40.0},
+               "libold": {"timers": 90.0}} for i in range(6)]
+    return head(row) | {"parked": row.more, "libraries": {
+        "Evert": row.summarise(rounds, "Evert") | {"resident": 4097.2, "kernel": None},
+        "libold": row.summarise(rounds, "libold")}}
+
+
 def write_page(results):
     with tempfile.TemporaryDirectory() as folder:
         docs = Path(folder)
@@ -265,6 +274,13 @@ def the_page_holds_the_latencies():
     expect("who fell behind is not drawn", False, "libold" in charts["mixed.svg"])
 
 
+def the_page_holds_the_smallest_things_of_others():
+    text, _ = write_page([beside_results()])
+    expect("Evert", True, "| Evert | 22.5 (20.0 to 25.0) | 40.0 (40.0 to 40.0) | "
+                          "10.0 (10.0 to 10.0) | 4,097 | - |" in text)
+    expect("a peer", True, "| libold | 90.0 (90.0 to 90.0) |  |  |  |  |" in text)
+
+
 def the_charts_are_drawn_to_scale():
     _, charts = write_page([pairs_results(0.9)])
     places = {}
@@ -299,7 +315,8 @@ CASES = [
     a_missed_bound_is_found_wherever_it_is, the_table_of_strace_is_understood,
     calls_are_compared_by_kind, ticks_are_round_and_enclose, the_page_holds_the_figures,
     the_page_says_how_finely_the_pairs_tell, the_page_holds_the_latencies,
-    the_charts_are_drawn_to_scale, bars_are_as_long_as_their_values,
+    the_page_holds_the_smallest_things_of_others, the_charts_are_drawn_to_scale,
+    bars_are_as_long_as_their_values,
 ]
 
 
