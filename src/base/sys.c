@@ -8,6 +8,7 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/random.h>
+#include <sys/sendfile.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -126,25 +127,139 @@ ssize_t evert__sys_write(int fd, const void *data, size_t size)
 }
 
 /*
- * write(2) has no MSG_NOSIGNAL. So the signal is blocked in this thread, which is nobody else's
- * business, and the one that the write raised is taken away; not so one that waited before.
+ * What has no MSG_NOSIGNAL, such as write(2), is made with the signal blocked in this thread, which
+ * is nobody else's business, and the one that the call raised is taken away; not so one that waited
+ * before, as it can only where it was blocked before.
  */
-ssize_t evert__sys_write_quietly(int fd, const void *data, size_t size)
+struct quiet {
+    sigset_t old;
+    bool waited;
+};
+
+static void begin_quietly(struct quiet *q)
+{
+    sigset_t broken_pipe, waiting;
+    sigemptyset(&broken_pipe);
+    sigaddset(&broken_pipe, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &broken_pipe, &q->old);
+    q->waited = sigismember(&q->old, SIGPIPE) && sigpending(&waiting) == 0 &&
+                sigismember(&waiting, SIGPIPE);
+}
+
+/* Gives `result` back, and leaves errno. */
+static ssize_t end_quietly(const struct quiet *q, ssize_t result)
 {
     static const struct timespec at_once;
-    sigset_t broken_pipe, old, waiting;
+    int error = errno;
+    sigset_t broken_pipe;
 
     sigemptyset(&broken_pipe);
     sigaddset(&broken_pipe, SIGPIPE);
-    pthread_sigmask(SIG_BLOCK, &broken_pipe, &old);
-    sigpending(&waiting);
-    ssize_t result = evert__sys_write(fd, data, size);
-    if (result == -EPIPE && !sigismember(&waiting, SIGPIPE)) {
+    if (result < 0 && error == EPIPE && !q->waited) {
         while (sigtimedwait(&broken_pipe, NULL, &at_once) < 0 && errno == EINTR)
             continue;
     }
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    pthread_sigmask(SIG_SETMASK, &q->old, NULL);
+    errno = error;
     return result;
+}
+
+static ssize_t write_quietly(int fd, const void *data, size_t size)
+{
+    struct quiet quiet;
+    begin_quietly(&quiet);
+    return end_quietly(&quiet, write(fd, data, size));
+}
+
+ssize_t evert__sys_write_quietly(int fd, const void *data, size_t size)
+{
+    MAKE(ssize_t, WRITE, &size, write_quietly(fd, data, size), true);
+}
+
+int evert__sys_dup(int fd)
+{
+    MAKE(int, DUP, NULL, fcntl(fd, F_DUPFD_CLOEXEC, 0), true);
+}
+
+ssize_t evert__sys_pread(int fd, void *buffer, size_t size, int64_t offset)
+{
+    MAKE(ssize_t, PREAD, &size, pread(fd, buffer, size, offset), true);
+}
+
+int evert__sys_will_need(int fd, int64_t offset, size_t size)
+{
+    int64_t result;
+    if (ASK(FADVISE, NULL, result))
+        return (int)result;
+    return -posix_fadvise(fd, offset, (off_t)size, POSIX_FADV_WILLNEED);
+}
+
+/* Not every C library that runs on a kernel with this call has it. */
+static ssize_t read_cached(int fd, void *buffer, size_t size, int64_t offset)
+{
+#if defined(SYS_preadv2) && defined(RWF_NOWAIT)
+    const struct iovec piece = {buffer, size};
+    const uint64_t from = (uint64_t)offset;
+    ssize_t count = syscall(SYS_preadv2, fd, &piece, 1UL, (unsigned long)from,
+                            (unsigned long)(from >> 32), RWF_NOWAIT);
+    if (count > 0)
+        evert__msan_written(buffer, (size_t)count);
+    return count;
+#else
+    (void)fd, (void)buffer, (void)size, (void)offset;
+    errno = ENOSYS;
+    return -1;
+#endif
+}
+
+ssize_t evert__sys_read_cached(int fd, void *buffer, size_t size, int64_t offset)
+{
+    MAKE(ssize_t, READ_CACHED, &size, read_cached(fd, buffer, size, offset), true);
+}
+
+static ssize_t send_file(int fd, int file, int64_t offset, size_t size)
+{
+    struct quiet quiet;
+    off_t from = offset;
+    begin_quietly(&quiet);
+    return end_quietly(&quiet, sendfile(fd, file, &from, size));
+}
+
+ssize_t evert__sys_sendfile(int fd, int file, int64_t offset, size_t size)
+{
+    MAKE(ssize_t, SENDFILE, &size, send_file(fd, file, offset, size), true);
+}
+
+static ssize_t splice_out(int pipe, int fd, size_t size)
+{
+    struct quiet quiet;
+    begin_quietly(&quiet);
+    return end_quietly(&quiet, splice(pipe, NULL, fd, NULL, size, SPLICE_F_NONBLOCK));
+}
+
+ssize_t evert__sys_splice_out(int pipe, int fd, size_t size)
+{
+    MAKE(ssize_t, SPLICE, &size, splice_out(pipe, fd, size), true);
+}
+
+ssize_t evert__sys_splice_in(int fd, int pipe, size_t size)
+{
+    MAKE(ssize_t, SPLICE, &size, splice(fd, NULL, pipe, NULL, size, SPLICE_F_NONBLOCK), true);
+}
+
+int evert__sys_pipe(int ret[2])
+{
+    MAKE(int, PIPE, NULL, pipe2(ret, O_CLOEXEC | O_NONBLOCK), true);
+}
+
+int evert__sys_fstat(int fd, struct stat *ret)
+{
+    MAKE(int, FSTAT, NULL, fstat(fd, ret), true);
+}
+
+int evert__sys_fstatfs(int fd, struct statfs *ret)
+{
+    MAKE(int, FSTATFS, NULL, fstatfs(fd, ret), true);
 }
 
 static int stat_link(const char *path, struct stat *ret)

@@ -203,6 +203,25 @@ static ssize_t send_now(struct evert__fd *fd, const struct iovec *pieces, int co
     return inner_of(fd->loop)->send(fd, &part, 1);
 }
 
+static size_t room(struct evert__fd *fd, size_t size)
+{
+    if (draw(fd->loop, 2))
+        return 0;
+    if (size > 1 && draw(fd->loop, 2))
+        size = 1 + draw(fd->loop, (uint32_t)(size < 20000 ? size : 20000));
+    return inner_of(fd->loop)->room(fd, size);
+}
+
+static ssize_t splice_some(struct evert__source *source, int pipe, size_t size)
+{
+    evert_loop *loop = source->fd->loop;
+    if (draw(loop, 4) == 0)
+        return -EAGAIN;
+    if (size > 1 && draw(loop, 2))
+        size = 1 + draw(loop, (uint32_t)(size < 20000 ? size : 20000));
+    return inner_of(loop)->splice(source, pipe, size);
+}
+
 static ssize_t take(struct evert__source *source, void *buffer, size_t size)
 {
     evert_loop *loop = source->fd->loop;
@@ -315,11 +334,11 @@ static void wait(evert_loop *loop, evert_time timeout)
     }
 }
 
-#define WRAP(its_name, its_inner)                                                           \
-    {                                                                                       \
-        .name = (its_name), .inner = (its_inner), .init = init, .fini = fini, .wait = wait, \
-        .start = start, .cancel = cancel, .send = send_now, .take = take, .arm = arm,       \
-        .disarm = disarm, .look = look, .detach = detach,                                   \
+#define WRAP(its_name, its_inner)                                                                \
+    {                                                                                            \
+        .name = (its_name), .inner = (its_inner), .init = init, .fini = fini, .wait = wait,      \
+        .start = start, .cancel = cancel, .send = send_now, .room = room, .splice = splice_some, \
+        .take = take, .arm = arm, .disarm = disarm, .look = look, .detach = detach,              \
     }
 
 const struct evert__backend evert__backend_adverse = WRAP("adverse", &evert__backend_epoll);

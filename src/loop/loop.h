@@ -36,7 +36,13 @@ struct evert__timer {
 };
 
 /* State that a higher layer keeps with a loop, made when first needed. */
-enum evert__part_kind { EVERT__PART_TASKS, EVERT__PART_NAMES, EVERT__PART_CHUNKS, EVERT__PARTS };
+enum evert__part_kind {
+    EVERT__PART_TASKS,
+    EVERT__PART_NAMES,
+    EVERT__PART_READERS,
+    EVERT__PART_CHUNKS,
+    EVERT__PARTS
+};
 
 struct evert__part {
     void (*fini)(struct evert__part *part, evert_loop *loop); /* frees it */

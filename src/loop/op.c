@@ -65,6 +65,41 @@ ssize_t evert__fd_send(struct evert__fd *fd, const struct iovec *pieces, int cou
     return fd->loop->backend->send(fd, pieces, count);
 }
 
+/* What a call that moves bytes to the socket came to, for the next one to know. */
+static ssize_t note_room(struct evert__fd *fd, ssize_t sent)
+{
+    if (sent == -EAGAIN)
+        fd->writable = false;
+    return sent;
+}
+
+ssize_t evert__fd_send_file(struct evert__fd *fd, int file, int64_t offset, size_t size)
+{
+    if (evert__loop_forked(fd->loop))
+        return EVERT_ECLOSED;
+    size = fd->loop->backend->room(fd, size);
+    if (size == 0)
+        return -EAGAIN;
+    return note_room(fd, evert__sys_sendfile(fd->number, file, offset, size));
+}
+
+ssize_t evert__fd_send_pipe(struct evert__fd *fd, int pipe, size_t size)
+{
+    if (evert__loop_forked(fd->loop))
+        return EVERT_ECLOSED;
+    size = fd->loop->backend->room(fd, size);
+    if (size == 0)
+        return -EAGAIN;
+    return note_room(fd, evert__sys_splice_out(pipe, fd->number, size));
+}
+
+ssize_t evert__source_splice(struct evert__source *source, int pipe, size_t size)
+{
+    if (evert__loop_forked(source->fd->loop))
+        return EVERT_ECLOSED;
+    return source->fd->loop->backend->splice(source, pipe, size);
+}
+
 ssize_t evert__source_take(struct evert__source *source, void *buffer, size_t size)
 {
     if (evert__loop_forked(source->fd->loop))

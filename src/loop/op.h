@@ -77,13 +77,18 @@ struct evert__held {
     uint8_t turns, state;
 };
 
-enum evert__op_kind { EVERT__OP_CONNECT, EVERT__OP_SEND };
+enum evert__op_kind {
+    EVERT__OP_CONNECT,
+    EVERT__OP_SEND,
+    EVERT__OP_ROOM /* waits until a socket takes bytes again, after one of the calls below said that
+                    * it does not */
+};
 
 struct evert__op {
     enum evert__op_kind kind;
     struct evert__fd *fd;
     void (*done)(struct evert__op *op); /* never from inside start */
-    ssize_t result; /* SEND: bytes sent, which may be fewer; CONNECT: 0; or an error */
+    ssize_t result; /* SEND: bytes sent, which may be fewer; else 0; or an error */
     size_t most;    /* SEND: no more bytes than this; SIZE_MAX for all */
     union {
         struct {
@@ -120,6 +125,8 @@ struct evert__backend {
     bool (*start)(struct evert__op *op);
     bool (*cancel)(struct evert__op *op);
     ssize_t (*send)(struct evert__fd *fd, const struct iovec *pieces, int count);
+    size_t (*room)(struct evert__fd *fd, size_t size);
+    ssize_t (*splice)(struct evert__source *source, int pipe, size_t size);
     ssize_t (*take)(struct evert__source *source, void *buffer, size_t size);
     bool (*arm)(struct evert__source *source);
     void (*disarm)(struct evert__source *source);
@@ -168,10 +175,23 @@ ssize_t evert__fd_send(struct evert__fd *fd, const struct iovec *pieces, int cou
 enum { EVERT__MUCH = 16384 };
 
 /*
+ * The same from a file, or from a pipe, without copying: the kernel hands over what it has. 0: the
+ * file ends there. After -EAGAIN an op waits for room.
+ */
+ssize_t evert__fd_send_file(struct evert__fd *fd, int file, int64_t offset, size_t size);
+ssize_t evert__fd_send_pipe(struct evert__fd *fd, int pipe, size_t size);
+
+/*
  * Takes what a source has. RECEIVE, COUNTER: the count of bytes, 0 at the end. ACCEPT: a descriptor
  * (buffer and size are not looked at). -EAGAIN: nothing is there; then arm. Or another error.
  */
 ssize_t evert__source_take(struct evert__source *source, void *buffer, size_t size);
+
+/*
+ * Takes from a RECEIVE source into an empty pipe, without copying. As above, and -ENOTEMPTY: the
+ * back end holds bytes that came before, or the end; these are to be taken first.
+ */
+ssize_t evert__source_splice(struct evert__source *source, int pipe, size_t size);
 
 /* Whether taking is worth a try; if not, a take would say -EAGAIN. */
 static inline bool evert__source_may_have(const struct evert__source *source)

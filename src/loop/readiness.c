@@ -62,7 +62,7 @@ EVERT__FLAT bool evert__readiness_start(struct evert__op *op, int (*attach)(stru
     if (op->kind == EVERT__OP_CONNECT)
         op->result = evert__sys_connect(fd->number, op->connect.address, op->connect.size);
     else if (fd->writable)
-        op->result = try_send(op);
+        op->result = op->kind == EVERT__OP_SEND ? try_send(op) : 0;
     if (op->result != blocked)
         return true;
 
@@ -84,6 +84,11 @@ ssize_t evert__readiness_send(struct evert__fd *fd, const struct iovec *pieces, 
     if (sent == -EAGAIN)
         fd->writable = false; /* an op, which waits, will find out when it is again */
     return sent;
+}
+
+size_t evert__readiness_room(struct evert__fd *fd, size_t size)
+{
+    return fd->writable ? size : 0;
 }
 
 bool evert__readiness_cancel(struct evert__op *op)
@@ -122,6 +127,20 @@ EVERT__FLAT ssize_t evert__readiness_take(struct evert__source *source, void *bu
     return count;
 }
 
+/* A short one has not emptied the socket: it may be the pipe that is full. */
+ssize_t evert__readiness_splice(struct evert__source *source, int pipe, size_t size)
+{
+    struct evert__fd *fd = source->fd;
+    if (fd->error < 0)
+        return -ENOTEMPTY;
+    if (!fd->readable)
+        return -EAGAIN;
+    ssize_t count = evert__sys_splice_in(fd->number, pipe, size);
+    if (count == -EAGAIN)
+        fd->readable = false;
+    return count;
+}
+
 bool evert__readiness_arm(struct evert__source *source, int (*attach)(struct evert__fd *fd))
 {
     struct evert__fd *fd = source->fd;
@@ -155,7 +174,10 @@ static void writable(struct evert__fd *fd)
     fd->writable = true;
     if (op == NULL)
         return;
-    op->result = op->kind == EVERT__OP_CONNECT ? evert__connect_result(fd) : try_send(op);
+    if (op->kind == EVERT__OP_SEND)
+        op->result = try_send(op);
+    else
+        op->result = op->kind == EVERT__OP_CONNECT ? evert__connect_result(fd) : 0;
     if (op->result == -EAGAIN) {
         fd->writable = false;
         return;

@@ -20,6 +20,8 @@ bool evert__readiness_arm(struct evert__source *source, int (*attach)(struct eve
 bool evert__readiness_cancel(struct evert__op *op);
 ssize_t evert__readiness_send(struct evert__fd *fd, const struct iovec *pieces, int count);
 ssize_t evert__readiness_take(struct evert__source *source, void *buffer, size_t size);
+size_t evert__readiness_room(struct evert__fd *fd, size_t size);
+ssize_t evert__readiness_splice(struct evert__source *source, int pipe, size_t size);
 void evert__readiness_disarm(struct evert__source *source);
 bool evert__readiness_look(struct evert__source *source);
 

@@ -167,7 +167,7 @@ static void submit(struct evert__op *op)
 {
     struct evert__uring *u = evert__uring_of(op->fd->loop);
     struct io_uring_sqe *sqe = evert__uring_sqe(u);
-    if (op->kind == EVERT__OP_CONNECT)
+    if (op->kind != EVERT__OP_SEND)
         io_uring_prep_poll_add(sqe, op->fd->number, POLLOUT);
     else
         prepare_send(u, sqe, op);
@@ -218,9 +218,24 @@ static bool start_send(struct evert__op *op)
     return false;
 }
 
+static bool start_waiting_for_room(struct evert__op *op)
+{
+    op->result = 0;
+    if (!op->fd->writable)
+        submit(op);
+    return op->fd->writable;
+}
+
 static bool start(struct evert__op *op)
 {
-    return op->kind == EVERT__OP_CONNECT ? start_connect(op) : start_send(op);
+    switch (op->kind) {
+    case EVERT__OP_CONNECT:
+        return start_connect(op);
+    case EVERT__OP_ROOM:
+        return start_waiting_for_room(op);
+    default:
+        return start_send(op);
+    }
 }
 
 static bool cancel(struct evert__op *op)
@@ -232,18 +247,20 @@ static bool cancel(struct evert__op *op)
 
 static void op_completed(struct evert__op *op, int result)
 {
-    bool cancelled = op->result != 0, connects = op->kind == EVERT__OP_CONNECT;
+    bool cancelled = op->result != 0, sends = op->kind == EVERT__OP_SEND;
     evert__link_remove(&op->held.link);
     op->fd->writable = true;
     /* A send that found no room again, after it was told of some, waits for more. */
-    bool again = result == -EINTR || (result == -EAGAIN && !connects);
+    bool again = result == -EINTR || (result == -EAGAIN && sends);
     if (again && !cancelled) {
         submit(op);
         return;
     }
     if (again)
         result = -ECANCELED;
-    op->result = connects && result > 0 ? evert__connect_result(op->fd) : result;
+    if (!sends && result > 0) /* what the socket is ready for */
+        result = op->kind == EVERT__OP_CONNECT ? (int)evert__connect_result(op->fd) : 0;
+    op->result = result;
     evert__tell_op(op);
 }
 
@@ -355,6 +372,8 @@ const struct evert__backend evert__backend_uring = {
     .start = start,
     .cancel = cancel,
     .send = evert__readiness_send,
+    .room = evert__readiness_room,
+    .splice = evert__uring_splice,
     .take = evert__uring_take,
     .arm = evert__uring_arm,
     .disarm = evert__readiness_disarm,

@@ -95,6 +95,7 @@ void evert__uring_source_tell(struct evert__fd *fd);
 void evert__uring_abandon_sources(struct evert__uring *u);
 
 ssize_t evert__uring_take(struct evert__source *source, void *buffer, size_t size);
+ssize_t evert__uring_splice(struct evert__source *source, int pipe, size_t size);
 bool evert__uring_arm(struct evert__source *source);
 bool evert__uring_look(struct evert__source *source);
 bool evert__uring_detach(struct evert__fd *fd);

@@ -77,6 +77,7 @@ static int64_t make(enum evert__sys_call call)
     static struct iovec piece = {buffer, sizeof(buffer)};
     static struct sockaddr_storage address;
     static struct stat status;
+    static struct statfs file_system;
     static const cpu_set_t no_cores;
     static struct addrinfo *names;
     struct sockaddr *any = (struct sockaddr *)&address;
@@ -123,6 +124,24 @@ static int64_t make(enum evert__sys_call call)
         return evert__sys_read(-1, buffer, sizeof(buffer));
     case EVERT__SYS_WRITE:
         return evert__sys_write(-1, buffer, sizeof(buffer));
+    case EVERT__SYS_DUP:
+        return evert__sys_dup(-1);
+    case EVERT__SYS_PREAD:
+        return evert__sys_pread(-1, buffer, sizeof(buffer), 0);
+    case EVERT__SYS_READ_CACHED:
+        return evert__sys_read_cached(-1, buffer, sizeof(buffer), 0);
+    case EVERT__SYS_SENDFILE:
+        return evert__sys_sendfile(-1, -1, 0, 1);
+    case EVERT__SYS_SPLICE:
+        return evert__sys_splice_in(-1, -1, 1);
+    case EVERT__SYS_PIPE:
+        return evert__sys_pipe(NULL);
+    case EVERT__SYS_FADVISE:
+        return evert__sys_will_need(-1, 0, 1);
+    case EVERT__SYS_FSTAT:
+        return evert__sys_fstat(-1, &status);
+    case EVERT__SYS_FSTATFS:
+        return evert__sys_fstatfs(-1, &file_system);
     case EVERT__SYS_STAT:
         return evert__sys_stat("/nowhere/at/all", &status);
     case EVERT__SYS_UNLINK:
@@ -214,7 +233,8 @@ static void test_calls_begin_again_after_EINTR(void **state)
         EVERT__SYS_BIND,        EVERT__SYS_LISTEN, EVERT__SYS_SHUTDOWN,    EVERT__SYS_SETSOCKOPT,
         EVERT__SYS_GETSOCKOPT,  EVERT__SYS_OPEN,   EVERT__SYS_READ,        EVERT__SYS_WRITE,
         EVERT__SYS_GETSOCKNAME, EVERT__SYS_STAT,   EVERT__SYS_GETPEERNAME, EVERT__SYS_UNLINK,
-        EVERT__SYS_EPOLL_CTL,
+        EVERT__SYS_EPOLL_CTL,   EVERT__SYS_PREAD,  EVERT__SYS_READ_CACHED, EVERT__SYS_SENDFILE,
+        EVERT__SYS_SPLICE,      EVERT__SYS_FSTAT,
     };
     (void)state;
     for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
@@ -325,6 +345,39 @@ static void test_quiet_write_raises_no_signal(void **state)
         assert_int_equal(evert__sys_write_quietly(fds[1], "abcd", 4), -EPIPE);
     close(fds[1]);
     assert_int_equal(evert__sys_write_quietly(-1, "abcd", 4), -EBADF);
+}
+
+/* F18: nor do the calls that send from elsewhere. What waited before stays. */
+static void test_sending_from_elsewhere_raises_no_signal(void **state)
+{
+    int fds[2], pipe_fds[2], file = memfd_create("file", MFD_CLOEXEC);
+    sigset_t broken_pipe, waiting;
+    (void)state;
+    pair(fds);
+    assert_int_equal(evert__sys_pipe(pipe_fds), 0);
+    assert_int_equal(write(file, "abcd", 4), 4);
+    assert_int_equal(write(pipe_fds[1], "abcd", 4), 4);
+    close(fds[1]);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(evert__sys_sendfile(fds[0], file, 0, 4), -EPIPE);
+        assert_int_equal(evert__sys_splice_out(pipe_fds[0], fds[0], 4), -EPIPE);
+    }
+    sigemptyset(&broken_pipe);
+    sigaddset(&broken_pipe, SIGPIPE);
+    assert_int_equal(pthread_sigmask(SIG_BLOCK, &broken_pipe, NULL), 0);
+    pthread_kill(pthread_self(), SIGPIPE);
+    assert_int_equal(evert__sys_sendfile(fds[0], file, 0, 4), -EPIPE);
+    assert_int_equal(sigpending(&waiting), 0);
+    assert_true(sigismember(&waiting, SIGPIPE));
+    assert_int_equal(sigwaitinfo(&broken_pipe, NULL), SIGPIPE);
+    assert_int_equal(evert__sys_sendfile(fds[0], file, 0, 4), -EPIPE);
+    assert_int_equal(sigpending(&waiting), 0);
+    assert_false(sigismember(&waiting, SIGPIPE));
+    assert_int_equal(pthread_sigmask(SIG_UNBLOCK, &broken_pipe, NULL), 0);
+    close(fds[0]);
+    close(pipe_fds[0]);
+    close(pipe_fds[1]);
+    close(file);
 }
 
 static void assert_flags(int fd, bool nonblocking)
@@ -546,6 +599,7 @@ int main(void)
         CASE(test_hook_makes_transfers_short),
         CASE(test_send_to_a_peer_that_is_gone_raises_no_signal),
         CASE(test_quiet_write_raises_no_signal),
+        CASE(test_sending_from_elsewhere_raises_no_signal),
         CASE(test_new_descriptors_are_closed_on_exec_and_do_not_block),
         CASE(test_waits_are_never_short),
         CASE(test_waits_are_not_short_without_the_precise_call),

@@ -29,7 +29,7 @@ SYSTEM_CALLS = """
     accept accept4 bind close connect getpeername getsockname getsockopt listen recv recvfrom
     recvmsg recvmmsg send sendmsg sendmmsg sendto setsockopt shutdown socket socketpair
     read readv pread preadv write writev pwrite pwritev open openat fcntl ioctl dup dup2 dup3
-    pipe pipe2 fopen stat fstat lstat unlink
+    pipe pipe2 fopen stat fstat lstat fstatfs unlink sendfile splice preadv2 posix_fadvise
     epoll_create epoll_create1 epoll_ctl epoll_wait epoll_pwait epoll_pwait2 poll ppoll select
     pselect eventfd timerfd_create timerfd_settime signalfd
     mmap munmap mremap mprotect madvise mlock getrlimit
