@@ -21,6 +21,7 @@
 #include <evert/stream/listener.h>
 #include <evert/stream/protocol.h>
 #include <evert/stream/stream.h>
+#include <evert/stream/transfer.h>
 #include <evert/stream/transport.h>
 
 #endif

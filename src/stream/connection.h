@@ -254,7 +254,10 @@ int evert__end_our_side(evert_stream *stream);
 /* Ends our side as soon as all is sent; nothing more is to be written. */
 void evert__output_end(evert_stream *stream);
 
-/* Ends the wait of a writer, because the stream is being closed. */
+/* Ends the wait of a writer, if there is one. What it has on its way may have to end first. */
+void evert__wake_writer(evert_stream *stream);
+
+/* The same, because the stream is being closed. */
 void evert__stop_writer(evert_stream *stream);
 
 /* Goes on with closing, after something that it waited for has happened. */

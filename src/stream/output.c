@@ -107,8 +107,7 @@ void evert__output_fail(evert_stream *s, int error)
     s->open = 0;
     if (s->write_error == 0)
         s->write_error = (int16_t)error; /* never one of the user's */
-    if (s->writer != NULL)
-        evert__wake(s->writer, 0);
+    evert__wake_writer(s);
     if (s->reader != NULL)
         evert__wake(s->reader, 0); /* it looks once more for bytes, and then says the error */
     if (s->protocol != NULL)

@@ -5,7 +5,7 @@
 #include "base/alloc.h"
 #include "base/flat.h"
 #include "base/format.h"
-#include "stream/connection.h"
+#include "stream/write.h"
 
 struct writing {
     struct evert__waiter waiter;
@@ -18,9 +18,8 @@ static bool stop_writing(struct evert__waiter *waiter)
     return true;
 }
 
-/* What a call comes to that waited as this stream's writer. */
-static int after_waiting(evert_stream *s, const struct evert__task *self,
-                         const struct evert__waiter *waiter)
+int evert__write_after_wait(evert_stream *s, const struct evert__task *self,
+                            const struct evert__waiter *waiter)
 {
     int rc = 0;
     s->writer = NULL;
@@ -34,8 +33,7 @@ static int after_waiting(evert_stream *s, const struct evert__task *self,
     return rc;
 }
 
-/* Waits until no more than `queued` bytes are to be sent, sending what can be sent now. */
-static int await_sent(evert_stream *s, struct evert__task *self, size_t queued)
+int evert__write_await(evert_stream *s, struct evert__task *self, size_t queued)
 {
     struct writing writing = {.waiter.cancel = stop_writing, .stream = s};
 
@@ -48,11 +46,10 @@ static int await_sent(evert_stream *s, struct evert__task *self, size_t queued)
     s->writer_wants = queued;
     evert__connection_hold(s);
     evert__wait(self, &writing.waiter);
-    return after_waiting(s, self, &writing.waiter);
+    return evert__write_after_wait(s, self, &writing.waiter);
 }
 
-/* What each write begins with. */
-static int begin(evert_stream *s, struct evert__task **ret_self)
+int evert__write_begin(evert_stream *s, struct evert__task **ret_self)
 {
     int rc = evert__checkpoint_on(s->loop, ret_self);
     if (rc < 0)
@@ -64,15 +61,14 @@ static int begin(evert_stream *s, struct evert__task **ret_self)
     return s->writer != NULL ? -EBUSY : 0;
 }
 
-/* A send op on memory of the caller's, whose task waits for it. */
-struct large_write {
+/* An op of the writer's own, such as a send from its caller's memory. */
+struct own_op {
     struct evert__waiter waiter;
     evert_stream *stream;
-    struct evert__op send;
-    struct iovec piece;
+    struct evert__op op;
 };
 
-static void large_done(struct evert__op *op)
+static void own_done(struct evert__op *op)
 {
     evert_stream *s = EVERT__CONTAINER(op->fd, evert_stream, fd);
     s->sending = NULL;
@@ -81,57 +77,72 @@ static void large_done(struct evert__op *op)
         evert__close_step(s);
 }
 
-static bool stop_large(struct evert__waiter *waiter)
+static bool stop_own(struct evert__waiter *waiter)
 {
-    struct large_write *large = EVERT__CONTAINER(waiter, struct large_write, waiter);
-    if (!evert__op_cancel(&large->send))
-        return false; /* large_done will tell what became of it */
-    large->stream->sending = NULL;
+    struct own_op *own = EVERT__CONTAINER(waiter, struct own_op, waiter);
+    if (!evert__op_cancel(&own->op))
+        return false; /* own_done will tell what became of it */
+    own->stream->sending = NULL;
     return true;
 }
 
-/* One send of a large write: bytes sent, or an error. */
-static ssize_t send_large(evert_stream *s, struct evert__task *self, const char *data, size_t size)
+/* Runs such an op: its result, or why it has none. */
+static ssize_t run(evert_stream *s, struct evert__task *self, struct own_op *own)
 {
-    struct large_write large = {.waiter.cancel = stop_large,
-                                .stream = s,
-                                .send = {.kind = EVERT__OP_SEND, .fd = &s->fd, .done = large_done},
-                                .piece = {(void *)(uintptr_t)data, size}};
-
-    large.send.most = SIZE_MAX;
-    large.send.send.pieces = &large.piece;
-    large.send.send.count = 1;
-    if (evert__op_start(&large.send))
-        return large.send.result;
-    s->sending = &large.send;
-    s->writer = &large.waiter;
+    own->waiter.cancel = stop_own;
+    own->stream = s;
+    own->op.fd = &s->fd;
+    own->op.done = own_done;
+    if (evert__op_start(&own->op))
+        return own->op.result;
+    s->sending = &own->op;
+    s->writer = &own->waiter;
     evert__connection_hold(s);
-    evert__wait(self, &large.waiter);
-    ssize_t result = large.waiter.result == 0 ? large.send.result : large.waiter.result;
-    int rc = after_waiting(s, self, &large.waiter);
+    evert__wait(self, &own->waiter);
+    ssize_t result = own->waiter.result == 0 ? own->op.result : own->waiter.result;
+    int rc = evert__write_after_wait(s, self, &own->waiter);
     return rc < 0 ? rc : result;
+}
+
+int evert__write_await_room(evert_stream *s, struct evert__task *self)
+{
+    struct own_op own = {.op.kind = EVERT__OP_ROOM};
+    return (int)run(s, self, &own);
+}
+
+int evert__write_memory(evert_stream *s, struct evert__task *self, const char *data, size_t size,
+                        size_t *sent)
+{
+    int rc = 0;
+    for (size_t done = 0; rc == 0 && done < size;) {
+        struct iovec piece = {(void *)(uintptr_t)(data + done), size - done};
+        struct own_op own = {.op.kind = EVERT__OP_SEND};
+        own.op.most = SIZE_MAX;
+        own.op.send.pieces = &piece;
+        own.op.send.count = 1;
+        /* A send may need no wait, so a cancel since the last one has to be looked for here. */
+        ssize_t count = evert__task_cancelled(self) ? -ECANCELED : run(s, self, &own);
+        if (count < 0)
+            rc = (int)count;
+        else
+            done += (size_t)count;
+        *sent += count > 0 ? (size_t)count : 0;
+    }
+    return rc;
 }
 
 static int write_large(evert_stream *s, struct evert__task *self, const char *data, size_t size)
 {
     size_t sent = 0;
-    int rc = await_sent(s, self, 0);
-    while (rc == 0 && sent < size) {
-        /* A send may need no wait, so a cancel since the last one has to be looked for here. */
-        ssize_t count = evert__task_cancelled(self) ? -ECANCELED
-                                                    : send_large(s, self, data + sent, size - sent);
-        if (count >= 0)
-            sent += (size_t)count;
-        else
-            rc = (int)count;
-    }
+    int rc = evert__write_await(s, self, 0);
+    if (rc == 0)
+        rc = evert__write_memory(s, self, data, size, &sent);
     if (rc == -ECANCELED && sent > 0 && s->closing == EVERT__OPEN)
         evert__output_break(s, rc); /* half a message is worse than none */
     return rc;
 }
 
-/* Puts bytes behind what is queued. */
-static int enqueue(evert_stream *s, const char *data, size_t size)
+int evert__write_enqueue(evert_stream *s, const char *data, size_t size)
 {
     int rc = evert__output_write(s, data, size);
     if (rc == 0 && s->out.queued > 0)
@@ -139,28 +150,22 @@ static int enqueue(evert_stream *s, const char *data, size_t size)
     return rc;
 }
 
-/* The same, once there is room for them; in blocking mode they are sent as well. */
-static int write_small(evert_stream *s, struct evert__task *self, const void *data, size_t size)
+int evert__write_small(evert_stream *s, struct evert__task *self, const void *data, size_t size)
 {
     int rc = 0;
     if (s->out.queued + size > EVERT_HIGH_WATER)
-        rc = await_sent(s, self, EVERT__LOW_WATER);
+        rc = evert__write_await(s, self, EVERT__LOW_WATER);
     if (rc == 0)
-        rc = enqueue(s, data, size);
+        rc = evert__write_enqueue(s, data, size);
     if (rc < 0 || !self->root)
         return rc;
-    rc = await_sent(s, self, 0);
+    rc = evert__write_await(s, self, 0);
     if (rc == -ECANCELED && s->closing == EVERT__OPEN)
         evert__output_break(s, rc); /* it was taken, and perhaps sent in part */
     return rc;
 }
 
-/*
- * A write that failed breaks the write side, so that nothing is sent behind the gap. Not so if it
- * was cancelled before it took anything, or was made where it may not be; and a stream that was
- * closed meanwhile is not to be touched.
- */
-static int fail(evert_stream *s, int rc)
+int evert__write_failed(evert_stream *s, int rc)
 {
     if (rc != -ECANCELED && rc != -EBUSY && rc != EVERT_ECONTEXT && rc != EVERT_ECLOSED)
         evert__output_fail(s, rc);
@@ -172,9 +177,9 @@ static int write_waiting(evert_stream *s, struct evert__task *self, const void *
 {
     evert__connection_hold(s); /* it may be closed meanwhile */
     int rc = size > EVERT_HIGH_WATER ? write_large(s, self, data, size)
-                                     : write_small(s, self, data, size);
+                                     : evert__write_small(s, self, data, size);
     if (rc < 0)
-        rc = fail(s, rc);
+        rc = evert__write_failed(s, rc);
     evert__connection_release(s);
     return rc;
 }
@@ -184,14 +189,14 @@ EVERT__FLAT __attribute__((noinline)) static int write_any(evert_stream *s, cons
                                                            size_t size)
 {
     struct evert__task *self;
-    int rc = begin(s, &self);
+    int rc = evert__write_begin(s, &self);
     if (rc == 0 && size > 0) {
         if (self->root || size > EVERT_HIGH_WATER || s->out.queued + size > EVERT_HIGH_WATER)
             rc = write_waiting(s, self, data, size);
-        else if ((rc = enqueue(s, data, size)) < 0)
-            rc = fail(s, rc);
+        else if ((rc = evert__write_enqueue(s, data, size)) < 0)
+            rc = evert__write_failed(s, rc);
     } else if (rc < 0) {
-        rc = fail(s, rc);
+        rc = evert__write_failed(s, rc);
     }
     if (rc == 0)
         evert__completed(self);
@@ -220,7 +225,7 @@ int evert_vprintf(evert_stream *s, const char *format, va_list arguments)
     evert_bytes text;
     int rc = evert__format_whole(small, &text, format, arguments);
     if (rc < 0)
-        return fail(s, rc);
+        return evert__write_failed(s, rc);
     rc = evert_write(s, text.data, text.size);
     evert__format_done(small, text);
     return rc;
@@ -242,7 +247,7 @@ int evert_flush(evert_stream *s)
     if (rc == 0 && s->writer != NULL)
         rc = -EBUSY;
     if (rc == 0)
-        rc = await_sent(s, self, 0);
+        rc = evert__write_await(s, self, 0);
     if (rc == 0)
         evert__completed(self);
     return rc;
@@ -251,15 +256,15 @@ int evert_flush(evert_stream *s)
 int evert_write_eof(evert_stream *s)
 {
     struct evert__task *self;
-    int rc = begin(s, &self);
+    int rc = evert__write_begin(s, &self);
     if (rc == -EPIPE && s->eof_sent)
         return 0;
     if (rc == 0)
-        rc = await_sent(s, self, 0);
+        rc = evert__write_await(s, self, 0);
     if (rc == 0)
         rc = evert__end_our_side(s);
     if (rc < 0)
-        return fail(s, rc);
+        return evert__write_failed(s, rc);
     s->eof_sent = true;
     evert__completed(self);
     return 0;
@@ -267,14 +272,15 @@ int evert_write_eof(evert_stream *s)
 
 void evert__stop_writer(evert_stream *s)
 {
-    if (s->writer == NULL)
-        return;
-    if (s->writer->cancel != stop_large) {
-        evert__wake(s->writer, 0);
-    } else {
-        if (s->write_error == 0)
-            s->write_error = EVERT_ECLOSED;      /* it was cut in the middle */
-        if (s->sending && stop_large(s->writer)) /* not sending: it was woken already */
-            evert__wake(s->writer, 0);
-    }
+    const struct evert__waiter *writer = s->writer;
+    if (writer != NULL && writer->cancel != stop_writing && s->write_error == 0)
+        s->write_error = EVERT_ECLOSED; /* it was cut in the middle */
+    evert__wake_writer(s);
+}
+
+void evert__wake_writer(evert_stream *s)
+{
+    struct evert__waiter *writer = s->writer;
+    if (writer != NULL && !writer->done && writer->cancel(writer))
+        evert__wake(writer, 0);
 }

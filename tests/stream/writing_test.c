@@ -268,6 +268,30 @@ static void test_a_second_writer_is_refused(void **state)
     drop_ends(e);
 }
 
+/*
+ * S5: a format that is not known breaks the write side under a write that waits for its own send,
+ * which ends before the write returns.
+ */
+static void test_a_failure_ends_a_large_write_that_waits(void **state)
+{
+    (void)state;
+    for (int kind = TCP; kind <= UNIX; kind++) {
+        struct ends e = make_narrow_ends((enum kind)kind);
+        char *data = make_pattern(LARGE);
+        struct writer w = {.s = e.s, .data = data, .size = LARGE};
+        evert_scope scope;
+
+        evert_scope_enter(&scope, evert_after(PATIENCE));
+        spawn_writer(&scope, write_whole, &w);
+        check_rc(evert_printf(e.s, "%f", 1.0), EVERT_EFORMAT);
+        check_rc(evert_scope_leave(&scope, 0), 0);
+        check_rc(w.rc, EVERT_EFORMAT);
+        assert_null(e.s->sending);
+        free(data);
+        check_rc(drop_ends(e), EVERT_EFORMAT);
+    }
+}
+
 /* ---- Cancelled ---- */
 
 /* S5: nothing was taken, nothing has happened. */
@@ -525,6 +549,7 @@ int main(void)
         everywhere(test_a_large_write_goes_behind_what_was_queued),
         everywhere(test_a_deadline_ends_writing_to_a_peer_that_never_reads),
         everywhere(test_a_second_writer_is_refused),
+        everywhere(test_a_failure_ends_a_large_write_that_waits),
         everywhere(test_a_write_cancelled_before_it_took_anything_has_no_effect),
         everywhere(test_a_cancel_that_comes_behind_the_wake_stops_a_large_write),
         everywhere(test_a_write_cancelled_half_way_breaks_the_write_side),

@@ -44,6 +44,17 @@ static const struct answers table[EVERT__SYS_COUNT] = {
     /* Of an eventfd (eventfd(2)); that it is full is never said, since the loop empties it. */
     [EVERT__SYS_READ] = {false, {-EAGAIN, -EINTR}},
     [EVERT__SYS_WRITE] = {false, {-EINTR}},
+    /* fcntl(2) */
+    [EVERT__SYS_DUP] = {false, {-EMFILE, -EINTR}},
+    /* Of a file that is sent: pread(2), preadv2(2), sendfile(2). */
+    [EVERT__SYS_PREAD] = {false, {-EINTR, -EIO}},
+    [EVERT__SYS_READ_CACHED] = {false, {-EAGAIN, -EINTR, -EIO, -EOPNOTSUPP, -ENOSYS}},
+    [EVERT__SYS_SENDFILE] = {true,
+                             {-EAGAIN, -EINTR, -EINVAL, -EIO, -ENOMEM, -ENOSYS, -EPIPE, -ECONNRESET,
+                              -ENOBUFS}},
+    [EVERT__SYS_FADVISE] = {false, {-EINVAL}},
+    [EVERT__SYS_FSTAT] = {false, {-EACCES, -ENOMEM, -EOVERFLOW}},
+    [EVERT__SYS_FSTATFS] = {false, {-EINTR, -EIO, -ENOMEM, -ENOSYS}},
     [EVERT__SYS_STAT] = {false,
                          {-EACCES, -ELOOP, -ENAMETOOLONG, -ENOENT, -ENOMEM, -ENOTDIR, -EOVERFLOW}},
     [EVERT__SYS_UNLINK] = {false,
@@ -101,6 +112,8 @@ bool may_be_short(const struct site *site, bool level, bool is_unix)
 {
     switch (site->call) {
     case EVERT__SYS_SEND:
+    case EVERT__SYS_SENDFILE:
+    case EVERT__SYS_PREAD:
         return true;
     case EVERT__SYS_WRITE:
         return !site->counter;

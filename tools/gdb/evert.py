@@ -272,7 +272,8 @@ WAITS = {
     "stop_connecting": ("struct connecting", of_connecting),
     "stop_reading": ("struct reading", lambda w, _: descriptor(w["stream"])),
     "stop_writing": ("struct writing", lambda w, _: descriptor(w["stream"])),
-    "stop_large": ("struct large_write", lambda w, _: descriptor(w["stream"])),
+    "stop_own": ("struct own_op", lambda w, _: descriptor(w["stream"])),
+    "stop_reading_in": ("struct sending", lambda w, _: f"for descriptor {int(w['file'])}"),
     "stop_waiting": ("struct closing", lambda w, _: descriptor(w["stream"])),
 }
 
