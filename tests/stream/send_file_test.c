@@ -62,6 +62,12 @@ static void let_say(int cached, int sendfile)
     evert__sys_set_hook(say_of_files);
 }
 
+/* A worker that was given up closes what it reads by when it comes back. */
+static void wait_for_workers(int descriptors)
+{
+    wait_until(open_descriptors() == descriptors);
+}
+
 /* ---- Sending ---- */
 
 /* A task that sends a piece of a file, and what came of it. */
@@ -471,6 +477,7 @@ static void test_meanwhile_nobody_else_writes(void **state)
 /* S5: a write that fails elsewhere ends the wait, but not under the op that is on its way. */
 static void test_a_failed_write_ends_what_waits_for_room(void **state)
 {
+    int before = open_descriptors();
     (void)state;
     for (int i = 0; i < 2; i++) {
         struct ends e = make_narrow_ends(UNIX);
@@ -488,6 +495,7 @@ static void test_a_failed_write_ends_what_waits_for_room(void **state)
         close(file);
         check_rc(drop_ends(e), EVERT_EFORMAT);
     }
+    wait_for_workers(before);
 }
 
 /* C12. */
@@ -520,6 +528,7 @@ static void test_others_run_while_a_fast_peer_is_sent_to(void **state)
 /* S5, S10. */
 static void test_cancelled_before_it_took_anything_it_has_no_effect(void **state)
 {
+    int before = open_descriptors();
     (void)state;
     int file = make_file(LARGE);
     for (int i = 0; i < 3; i++) {
@@ -546,11 +555,13 @@ static void test_cancelled_before_it_took_anything_it_has_no_effect(void **state
         check_rc(drop_ends(e), 0);
     }
     close(file);
+    wait_for_workers(before);
 }
 
 /* S5, S10: and the file may be closed at once. */
 static void test_cancelled_half_way_it_breaks_the_write_side(void **state)
 {
+    int before = open_descriptors();
     (void)state;
     for (int i = 0; i < 4; i++) {
         struct ends e = make_narrow_ends(i % 2 ? TCP : UNIX);
@@ -571,11 +582,13 @@ static void test_cancelled_half_way_it_breaks_the_write_side(void **state)
         check_peer_gets(e.peer, 0, size);
         check_rc(drop_ends(e), -ECANCELED);
     }
+    wait_for_workers(before);
 }
 
 /* S7: whatever it waits for when the stream is closed. */
 static void test_closing_cuts_it(void **state)
 {
+    int before = open_descriptors();
     (void)state;
     for (int i = 0; i < 8; i++) {
         struct ends e = make_narrow_ends(TCP);
@@ -603,6 +616,7 @@ static void test_closing_cuts_it(void **state)
         close(file);
         close(e.peer);
     }
+    wait_for_workers(before);
 }
 
 /* F51: a cancel that meets it in any state; the peer gets a prefix, or all and no error. */
@@ -610,6 +624,7 @@ static void test_a_cancel_at_any_moment_leaves_a_prefix_or_all(void **state)
 {
     enum { SIZE = 400000 };
     evert_scope scope;
+    int before = open_descriptors();
     (void)state;
     int file = make_file(SIZE);
     for (int i = 0; i < 40; i++) {
@@ -645,6 +660,7 @@ static void test_a_cancel_at_any_moment_leaves_a_prefix_or_all(void **state)
         assert_true(rc == 0 || rc == -ECANCELED);
     }
     close(file);
+    wait_for_workers(before);
 }
 
 int main(void)
