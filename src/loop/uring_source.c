@@ -273,13 +273,12 @@ ssize_t evert__uring_take(struct evert__source *source, void *buffer, size_t siz
 ssize_t evert__uring_splice(struct evert__source *source, int pipe, size_t size)
 {
     struct evert__fd *fd = source->fd;
-    struct evert__uring_slot *slot = slot_of(fd);
-    if (slot != NULL && has_something(slot))
+    if (has_something(fd))
         return -ENOTEMPTY;
     ssize_t count = evert__readiness_splice(source, pipe, size);
-    if (slot != NULL && count != -ENOTEMPTY) {
-        slot->in.full = false;
-        note_size(evert__uring_of(fd->loop), slot, count);
+    if (count != -ENOTEMPTY) {
+        fd->ringed.full = false;
+        note_size(fd, count);
     }
     return count;
 }
