@@ -5,6 +5,7 @@ import measuring
 from measuring import Failure
 
 MOST_OTHERS = 0.1       # of the two cores, for what else the machine does
+LEAST_CLEAN = 0.5       # of the sets of slices, in which nobody waited for a core
 LEAST_HELD = 0.98       # of a rate that a server is to keep up with
 RATE_SHARE = 0.5        # of what the slowest server can do: the rate at which CPU time is measured
 
@@ -88,5 +89,6 @@ def watched(measure):
 
 def is_disturbed(rounds):
     """Whether others had much of the machine, or a server did not keep up with its rate."""
-    return any(each["others"] > MOST_OTHERS or each.get("held", 1) < LEAST_HELD
+    return any(each.get("others", 0) > MOST_OTHERS or each.get("held", 1) < LEAST_HELD
+               or each.get("clean", 1) < LEAST_CLEAN
                for measured in rounds for each in measured.values())

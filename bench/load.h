@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include <time.h>
 
-enum { GRACE_SECONDS = 5 }; /* for the last answers */
+enum { GRACE_SECONDS = 10 }; /* for the last answers */
 
 static inline uint64_t nanoseconds_now(void)
 {
@@ -46,6 +46,27 @@ static inline uint64_t nanoseconds_used(pid_t pid)
     if (pid != 0 && (clock_getcpuclockid(pid, &clock) != 0 || clock_gettime(clock, &used) < 0))
         errx(1, "there is no process %d", (int)pid);
     return (uint64_t)used.tv_sec * 1000000000 + (uint64_t)used.tv_nsec;
+}
+
+/*
+ * How long a process, its first thread, could have run and did not, since others had its core; 0
+ * for itself. Nothing where the kernel does not tell.
+ */
+static inline uint64_t nanoseconds_waited(pid_t pid)
+{
+    unsigned long long ran, waited = 0;
+    char path[64] = "/proc/self/schedstat";
+    FILE *file;
+
+    if (pid != 0)
+        snprintf(path, sizeof(path), "/proc/%d/schedstat", (int)pid);
+    file = fopen(path, "re");
+    if (file == NULL)
+        return 0;
+    if (fscanf(file, "%llu %llu", &ran, &waited) != 2)
+        waited = 0;
+    fclose(file);
+    return waited;
 }
 
 /* Until another process does next to nothing: what it was given is done. */

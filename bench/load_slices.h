@@ -11,7 +11,8 @@
  * milliseconds that do not count, in which caches fill, and ends when all is answered.
  *
  * Of each slice a line of JSON is printed: the server, by its place among the addresses, its
- * requests, their time, what processor time its process has used, and the latencies.
+ * requests, their time, what processor time its process has used, how long it and the load waited
+ * for their cores since others had them, and the latencies.
  */
 #ifndef BENCH_LOAD_SLICES_H
 #define BENCH_LOAD_SLICES_H
@@ -109,11 +110,16 @@ static inline void print_latencies(const struct latencies *l)
            latency_us(l, 0.99), latency_us(l, 0.999));
 }
 
+static inline uint64_t waited_by_both(const struct subject *s)
+{
+    return nanoseconds_waited(0) + (s->pid != 0 ? nanoseconds_waited(s->pid) : 0);
+}
+
 static inline void run_slice(struct subject *s, unsigned which, double seconds, double rate,
                              bool is_warmed)
 {
     double requests;
-    uint64_t began, ended, used;
+    uint64_t began, ended, used, waited;
 
     if (is_warmed) {
         s->begin(s->load, rate);
@@ -122,6 +128,7 @@ static inline void run_slice(struct subject *s, unsigned which, double seconds, 
     if (s->latencies != NULL)
         clear_latencies(s->latencies);
     requests = s->requests(s->load);
+    waited = waited_by_both(s);
     used = nanoseconds_used(s->pid);
     began = nanoseconds_now();
     if (!is_warmed)
@@ -130,11 +137,12 @@ static inline void run_slice(struct subject *s, unsigned which, double seconds, 
     ended = nanoseconds_now();
     used = nanoseconds_used(s->pid) - used;
     requests = s->requests(s->load) - requests;
+    waited = waited_by_both(s) - waited;
     s->rest(s->load);
     printf("{\"server\": %u, \"rate\": %.0f, \"requests\": %.3f, \"seconds\": %.6f, "
-           "\"per_second\": %.3f, \"cpu_ns\": %" PRIu64,
+           "\"per_second\": %.3f, \"cpu_ns\": %" PRIu64 ", \"waited_ns\": %" PRIu64,
            which, rate, requests, (double)(ended - began) / 1e9,
-           requests / (double)(ended - began) * 1e9, used);
+           requests / (double)(ended - began) * 1e9, used, waited);
     if (s->latencies != NULL) {
         print_latencies(s->latencies);
         add_latencies(&s->all, s->latencies);

@@ -3,7 +3,8 @@
 
 A pair, or three that are held against the same one, run at once, each in a new process, and the
 load asks one after the other in short slices (load_slices.h). Neighbouring slices give a ratio, and
-the median of those of a round is what the round says. The rounds, in each of which all processes
+the median of those of a round is what the round says. A set of slices in which the load or a server
+waited for its core, since others had it, does not count. The rounds, in each of which all processes
 are new and are started and asked in the other order, are what an interval is made of: what differs
 from process to process, such as where things lie in memory, is in it.
 """
@@ -15,7 +16,7 @@ from dataclasses import dataclass, field
 
 import measuring
 import stats
-from context import RATE_SHARE, Context, about, is_disturbed, leave_out, show, two_digits, watched
+from context import RATE_SHARE, Context, about, is_disturbed, leave_out, show, two_digits
 from measuring import Failure
 from servers import COROUTINES, RAW, Server
 
@@ -23,6 +24,7 @@ ROUNDS = 9
 PEER_ROUNDS = 6         # as many tell how far another library is away
 SETS, PACED_SETS, PEER_SETS = 24, 18, 10
 SPARE_DESCRIPTORS = 500
+MOST_WAITED = 0.05      # of a slice, by the server or the load, for a core that others had
 
 LEAST_RATIO = 0.97      # of requests a second to raw's, ...
 LEAST_LARGE = 0.98      # ... and where they are large
@@ -62,6 +64,19 @@ def ask_in_turn(load, service, servers, options):
     for each in slices:
         found[servers[each["server"]].name][each["rate"] > 0].append(each)
     return found, dict(zip((server.name for server in servers), end["p999_us"]))
+
+
+def is_clean(each):
+    return each["waited_ns"] < MOST_WAITED * each["seconds"] * 1e9
+
+
+def clean_sets(found, paced):
+    """Of each server's slices those of the sets in which nobody waited, and what share these are.
+    All of them, where there is none: what comes of it is a round that was disturbed."""
+    sets = list(zip(*(slices[paced] for slices in found.values())))
+    clean = [each for each in sets if all(map(is_clean, each))]
+    chosen = zip(*(clean or sets))
+    return dict(zip(found, map(list, chosen))), len(clean) / len(sets) if sets else 1
 
 
 def for_each(slices, what, floor=0):
@@ -116,7 +131,10 @@ class Pairs:
         if rate:
             options["rate"] = rate
         found, _ = ask_in_turn(context.build / self.load, self.service, group.in_order(), options)
-        return {name: self.figures(full, paced) for name, (full, paced) in found.items()}
+        full, clean = clean_sets(found, False)
+        paced, clean_paced = clean_sets(found, True)
+        return {name: self.figures(full[name], paced.get(name)) | {"clean": min(clean, clean_paced)}
+                for name in found}
 
     def figures(self, full, paced):
         over = "cpu_ns" if self.by_cpu else "seconds"
@@ -145,8 +163,8 @@ class Pairs:
                 if len(group.rounds) >= group.wanted:
                     continue
                 try:
-                    group.add(watched(lambda group=group: self.measure(context, group, group.sets,
-                                                                       rate)))
+                    measuring.fresh_network()
+                    group.add(self.measure(context, group, group.sets, rate))
                 except Failure as failure:
                     leave_out(group.servers[-1], failure)
                     group.rounds, group.wanted = [], 0

@@ -298,11 +298,12 @@ gains and loses a fifth of its speed within seconds. So what is compared runs at
 in a process of its own, and one load, with connections to all of them, asks them in turn: a *slice*
 of ten milliseconds each (longer where there are many connections), in the order AB BA BA AB. Three
 more milliseconds at its beginning do not count, and the next begins when all is answered.
-Neighbouring slices give a ratio; a *round* is the median of its ratios. In each round the processes
+Neighbouring slices give a ratio, unless a server or the load waited for its core meanwhile, since
+others had it; a *round* is the median of its ratios. In each round the processes
 are new, so that what differs from process to process is part of what is seen. Given are the median
 of the rounds, nine or, for other libraries, six, and in brackets its 95 % interval, by ranks of
 rounds, since the slices of one are not independent. A bound that lies within the interval is
-*undecided*. A round in which others used more than a tenth of the two cores is set aside.
+*undecided*. A round of which others disturbed more than half is set aside.
 """
 
 SELF = """\

@@ -87,6 +87,21 @@ def servers_are_asked_in_turn(program, server):
     expect("rates", [0] * 8 + [500] * 4, [each["rate"] for each in slices])
     for what in ("requests", "cpu_ns"):
         expect(what, True, all(each[what] > 0 for each in slices))
+    expect("waited", True, all(each["waited_ns"] >= 0 for each in slices))
+
+
+def waiting_for_a_core_is_told():
+    """A server that shares its core with something busy gets half of it, and waits for the rest."""
+    core = ["taskset", "-c", str(min(os.sched_getaffinity(0)))]
+    with subprocess.Popen([*core, sys.executable, "-c", "while True: pass"]) as busy:
+        try:
+            with Server([*core, *built(PROGRAMS[RAW]["greeting"])]) as server:
+                _, slices, _ = load("bench/load", server.address, pid=server.pid, sets=8)
+        finally:
+            busy.kill()
+    share = (sum(each["waited_ns"] for each in slices) / 1e9
+             / sum(each["seconds"] for each in slices))
+    expect("a tenth or more", True, share > 0.1)
 
 
 def the_load_finds_wrong_answers_of_any_server(right, wrong):
@@ -269,6 +284,7 @@ def main():
     cases.run("wrong greetings of the second are found",
               the_load_finds_wrong_answers_of_any_server, PROGRAMS[RAW]["greeting"],
               PROGRAMS[RAW]["echo"])
+    cases.run("waiting for a core is told", waiting_for_a_core_is_told)
     cases.run("latencies count from when requests were due",
               latencies_count_from_when_requests_were_due)
     for name, answer, functions in RAW_CASES:

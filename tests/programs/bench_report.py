@@ -17,12 +17,12 @@ from support import expect  # noqa: E402
 
 sys.path.insert(0, os.path.join(support.SOURCE, "bench"))
 import chart  # noqa: E402
+import context  # noqa: E402
 import measuring  # noqa: E402
 import pairs  # noqa: E402
 import report  # noqa: E402
 import rows  # noqa: E402
 import stats  # noqa: E402
-from context import Context  # noqa: E402
 from servers import RAW, Server  # noqa: E402
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -121,11 +121,34 @@ def a_disturbed_round_is_set_aside_not_for_ever():
            (order, group.in_order(), pairs.Group(SERVERS, 2, 1).in_order()))
 
 
+def a_set_in_which_somebody_waited_for_a_core_does_not_count():
+    def slices(*waited):
+        return [{"seconds": 0.01, "waited_ns": each * 1e6, "number": number}
+                for number, each in enumerate(waited)]
+
+    found = {RAW: (slices(0, 5, 0, 0), []), "coroutines": (slices(0, 0, 0.1, 9), [])}
+    full, clean = pairs.clean_sets(found, False)
+    expect("clean", 0.5, clean)
+    for name in found:
+        expect(name, [0, 2], [each["number"] for each in full[name]])
+    expect("none", ({}, 1), pairs.clean_sets(found, True))
+    found = {RAW: (slices(5, 0), []), "coroutines": (slices(0, 5), [])}
+    full, clean = pairs.clean_sets(found, False)
+    expect("no set is clean", (2, 0), (len(full[RAW]), clean))
+
+
+def a_round_is_disturbed_in_three_ways():
+    quiet = {"clean": 0.6, "held": 0.99, "others": 0.05}
+    expect("quiet", False, context.is_disturbed([{RAW: quiet}]))
+    for what, value in [("clean", 0.4), ("held", 0.97), ("others", 0.2)]:
+        expect(what, True, context.is_disturbed([{RAW: quiet}, {RAW: quiet | {what: value}}]))
+
+
 def as_many_are_asked_in_turn_as_the_load_may_have_connections_to():
     with_uring = [Server("coroutines", {"greeting": []}, RAW), *SERVERS[1:3],
                   Server("libold", {"greeting": []}, peer="0.1")]
-    context = Context(Path("build"), with_uring)
-    names = {row.name: [[server.name for server in group.servers] for group in row.groups(context)]
+    given = context.Context(Path("build"), with_uring)
+    names = {row.name: [[server.name for server in group.servers] for group in row.groups(given)]
              for row in rows.ROWS if row.kind == "pairs"}
     expect("few", [["coroutines", "callbacks", RAW], ["coroutines", "libold"]], names["line-1-64"])
     most, _ = pairs.resource.getrlimit(pairs.resource.RLIMIT_NOFILE)
@@ -180,19 +203,19 @@ def pairs_results(ratio):
     library, of which there are fewer rounds, half as much."""
     def measured(per_second):
         return {"per_second": [per_second] * 3, "ns": [1e9 / per_second] * 3,
-                "cpu_ns": [5000.0] * 3, "cpu_share": 1.0, "others": 0.0, "held": 1.0}
+                "cpu_ns": [5000.0] * 3, "cpu_share": 1.0, "clean": 1.0, "held": 1.0}
 
     row = next(row for row in rows.ROWS if row.name == "line-1-64")
     rounds = [{RAW: measured(1000.0), "callbacks": measured(1000.0),
                "coroutines": measured(1000.0 * ratio)} for _ in range(9)]
     for each in rounds[:6]:
         each["libold"] = measured(500.0)
-    context = Context(Path("build"), SERVERS)
+    given = context.Context(Path("build"), SERVERS)
     row = dataclasses.replace(row)
     row.count = lambda _: {"1": {RAW: {"recvfrom": 1.0},
                                  "coroutines": {"recvfrom": 1.0, "brk": 0.5},
                                  "callbacks": {"recvfrom": 1.0}}}
-    return head(row) | row.results(context, rounds, 500)
+    return head(row) | row.results(given, rounds, 500)
 
 
 def head(row):
@@ -311,6 +334,7 @@ CASES = [
     levels_say_less_or_more, ratios_are_those_of_the_same_round,
     a_round_is_one_value_whatever_is_in_it, what_is_slow_for_both_of_a_pair_does_not_count,
     servers_of_a_pair_are_put_in_order_by_their_ratio, a_disturbed_round_is_set_aside_not_for_ever,
+    a_set_in_which_somebody_waited_for_a_core_does_not_count, a_round_is_disturbed_in_three_ways,
     as_many_are_asked_in_turn_as_the_load_may_have_connections_to,
     a_missed_bound_is_found_wherever_it_is, the_table_of_strace_is_understood,
     calls_are_compared_by_kind, ticks_are_round_and_enclose, the_page_holds_the_figures,
