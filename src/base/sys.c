@@ -181,40 +181,12 @@ int evert__sys_dup(int fd)
     MAKE(int, DUP, NULL, fcntl(fd, F_DUPFD_CLOEXEC, 0), true);
 }
 
-ssize_t evert__sys_pread(int fd, void *buffer, size_t size, int64_t offset)
-{
-    MAKE(ssize_t, PREAD, &size, pread(fd, buffer, size, offset), true);
-}
-
 int evert__sys_will_need(int fd, int64_t offset, size_t size)
 {
     int64_t result;
     if (ASK(FADVISE, NULL, result))
         return (int)result;
     return -posix_fadvise(fd, offset, (off_t)size, POSIX_FADV_WILLNEED);
-}
-
-/* Not every C library that runs on a kernel with this call has it. */
-static ssize_t read_cached(int fd, void *buffer, size_t size, int64_t offset)
-{
-#if defined(SYS_preadv2) && defined(RWF_NOWAIT)
-    const struct iovec piece = {buffer, size};
-    const uint64_t from = (uint64_t)offset;
-    ssize_t count = syscall(SYS_preadv2, fd, &piece, 1UL, (unsigned long)from,
-                            (unsigned long)(from >> 32), RWF_NOWAIT);
-    if (count > 0)
-        evert__msan_written(buffer, (size_t)count);
-    return count;
-#else
-    (void)fd, (void)buffer, (void)size, (void)offset;
-    errno = ENOSYS;
-    return -1;
-#endif
-}
-
-ssize_t evert__sys_read_cached(int fd, void *buffer, size_t size, int64_t offset)
-{
-    MAKE(ssize_t, READ_CACHED, &size, read_cached(fd, buffer, size, offset), true);
 }
 
 static ssize_t send_file(int fd, int file, int64_t offset, size_t size)

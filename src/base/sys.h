@@ -46,8 +46,6 @@
     X(READ)                 \
     X(WRITE)                \
     X(DUP)                  \
-    X(PREAD)                \
-    X(READ_CACHED)          \
     X(SENDFILE)             \
     X(SPLICE)               \
     X(PIPE)                 \
@@ -56,6 +54,14 @@
     X(FSTATFS)              \
     X(STAT)                 \
     X(UNLINK)               \
+    X(PREAD)                \
+    X(PREAD_NOW)            \
+    X(PWRITE)               \
+    X(SYNC)                 \
+    X(STATX)                \
+    X(RENAME)               \
+    X(FCNTL)                \
+    X(SEEK)                 \
     X(EVENTFD)              \
     X(EPOLL_CREATE)         \
     X(EPOLL_CTL)            \
@@ -123,16 +129,9 @@ ssize_t evert__sys_read(int fd, void *buffer, size_t size);
 ssize_t evert__sys_write(int fd, const void *data, size_t size);
 ssize_t evert__sys_write_quietly(int fd, const void *data, size_t size); /* never a SIGPIPE */
 int evert__sys_dup(int fd);                                              /* CLOEXEC */
-ssize_t evert__sys_pread(int fd, void *buffer, size_t size, int64_t offset);
 int evert__sys_will_need(int fd, int64_t offset, size_t size); /* posix_fadvise(2) */
 int evert__sys_fstat(int fd, struct stat *ret);
 int evert__sys_fstatfs(int fd, struct statfs *ret);
-
-/*
- * Reads what needs no wait for a disk (RWF_NOWAIT in preadv2(2)); -EAGAIN: nothing does not. Where
- * the file system, or the kernel, cannot tell: -EOPNOTSUPP or -ENOSYS.
- */
-ssize_t evert__sys_read_cached(int fd, void *buffer, size_t size, int64_t offset);
 
 /* From a file to a socket, and from one end of a pipe to a socket; never a SIGPIPE. */
 ssize_t evert__sys_sendfile(int fd, int file, int64_t offset, size_t size);

@@ -12,6 +12,7 @@
 
 #include "base/alloc.h"
 #include "base/sys.h"
+#include "base/sys_file.h"
 #include "loop/worker.h"
 
 enum {

@@ -18,6 +18,7 @@
 
 #include "base/alloc.h"
 #include "base/sys.h"
+#include "base/sys_file.h"
 #include "stream/read_in.h"
 #include "stream/write.h"
 
@@ -60,9 +61,9 @@ static bool is_there(struct sending *f, size_t size)
     int64_t last = f->offset + (int64_t)size - 1;
     if (f->in_memory || f->by_reading)
         return f->in_memory && !f->by_reading;
-    ssize_t count = evert__sys_read_cached(f->file, &byte, 1, f->offset);
+    ssize_t count = evert__sys_pread_now(f->file, &byte, 1, f->offset);
     if (count > 0 && last >> PAGE_BITS != f->offset >> PAGE_BITS)
-        count = evert__sys_read_cached(f->file, &byte, 1, last);
+        count = evert__sys_pread_now(f->file, &byte, 1, last);
     if (!is_untold(count))
         return count != -EAGAIN;
     f->in_memory = is_in_memory(f->file);
@@ -182,7 +183,7 @@ static int send_small(struct sending *f)
     int rc = 1;
     if (memory == NULL)
         return 1;
-    ssize_t count = evert__sys_read_cached(f->file, memory, (size_t)f->left, f->offset);
+    ssize_t count = evert__sys_pread_now(f->file, memory, (size_t)f->left, f->offset);
     if (count == f->left)
         rc = evert__write_small(s, f->self, memory, (size_t)count);
     evert__large_put(s->loop, memory);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The seam: that a hook can answer any call, and how the real ones behave around errors. */
 #include "base/sys.h"
+#include "base/sys_file.h"
 #ifdef EVERT_URING
 #include "base/sys_uring.h"
 #endif
@@ -126,10 +127,6 @@ static int64_t make(enum evert__sys_call call)
         return evert__sys_write(-1, buffer, sizeof(buffer));
     case EVERT__SYS_DUP:
         return evert__sys_dup(-1);
-    case EVERT__SYS_PREAD:
-        return evert__sys_pread(-1, buffer, sizeof(buffer), 0);
-    case EVERT__SYS_READ_CACHED:
-        return evert__sys_read_cached(-1, buffer, sizeof(buffer), 0);
     case EVERT__SYS_SENDFILE:
         return evert__sys_sendfile(-1, -1, 0, 1);
     case EVERT__SYS_SPLICE:
@@ -146,6 +143,22 @@ static int64_t make(enum evert__sys_call call)
         return evert__sys_stat("/nowhere/at/all", &status);
     case EVERT__SYS_UNLINK:
         return evert__sys_unlink("/nowhere/at/all");
+    case EVERT__SYS_PREAD:
+        return evert__sys_pread(-1, buffer, sizeof(buffer), 0);
+    case EVERT__SYS_PREAD_NOW:
+        return evert__sys_pread_now(-1, buffer, sizeof(buffer), 0);
+    case EVERT__SYS_PWRITE:
+        return evert__sys_pwrite(-1, buffer, sizeof(buffer), 0);
+    case EVERT__SYS_SYNC:
+        return evert__sys_sync(-1, false);
+    case EVERT__SYS_STATX:
+        return evert__sys_statx(-1, "", AT_EMPTY_PATH, &status);
+    case EVERT__SYS_RENAME:
+        return evert__sys_rename("/nowhere/at/all", "/nowhere/else");
+    case EVERT__SYS_FCNTL:
+        return evert__sys_set_file_flags(-1, O_APPEND);
+    case EVERT__SYS_SEEK:
+        return evert__sys_has_offsets(-1);
     case EVERT__SYS_EVENTFD:
         return evert__sys_eventfd();
     case EVERT__SYS_EPOLL_CREATE:
@@ -192,6 +205,7 @@ static int64_t make(enum evert__sys_call call)
     case EVERT__SYS_ADDRINFO:
         return evert__sys_getaddrinfo("nowhere.invalid", "0", NULL, &names);
     case EVERT__SYS_CLOSE:
+        return evert__sys_file_close(-1);
     case EVERT__SYS_COUNT:
         break;
     }
@@ -214,8 +228,6 @@ static void test_hook_answers_each_call(void **state)
 {
     (void)state;
     for (int call = 0; call < EVERT__SYS_COUNT; call++) {
-        if (call == EVERT__SYS_CLOSE)
-            continue; /* it is asked, but what it says is ignored */
         if (!has_call((enum evert__sys_call)call))
             continue;
         answer((enum evert__sys_call)call, 1, -EXDEV);
@@ -233,8 +245,9 @@ static void test_calls_begin_again_after_EINTR(void **state)
         EVERT__SYS_BIND,        EVERT__SYS_LISTEN, EVERT__SYS_SHUTDOWN,    EVERT__SYS_SETSOCKOPT,
         EVERT__SYS_GETSOCKOPT,  EVERT__SYS_OPEN,   EVERT__SYS_READ,        EVERT__SYS_WRITE,
         EVERT__SYS_GETSOCKNAME, EVERT__SYS_STAT,   EVERT__SYS_GETPEERNAME, EVERT__SYS_UNLINK,
-        EVERT__SYS_EPOLL_CTL,   EVERT__SYS_PREAD,  EVERT__SYS_READ_CACHED, EVERT__SYS_SENDFILE,
-        EVERT__SYS_SPLICE,      EVERT__SYS_FSTAT,
+        EVERT__SYS_EPOLL_CTL,   EVERT__SYS_PREAD,  EVERT__SYS_PREAD_NOW,   EVERT__SYS_SENDFILE,
+        EVERT__SYS_SPLICE,      EVERT__SYS_FSTAT,  EVERT__SYS_PWRITE,      EVERT__SYS_SYNC,
+        EVERT__SYS_STATX,       EVERT__SYS_RENAME, EVERT__SYS_FCNTL,       EVERT__SYS_SEEK,
     };
     (void)state;
     for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
@@ -265,6 +278,23 @@ static void test_close_interrupted_is_not_repeated(void **state)
     assert_int_equal(hook.asked, 1);
     assert_int_equal(fcntl(fds[0], F_GETFD), -1);
     close(fds[1]);
+}
+
+/* What the close of a file says is about what was written to it; the number is gone. */
+static void test_close_of_a_file_is_told_and_not_repeated(void **state)
+{
+    int fds[2];
+    (void)state;
+    pair(fds);
+    answer(EVERT__SYS_CLOSE, 1, -EINTR);
+    assert_int_equal(evert__sys_file_close(fds[0]), 0);
+    assert_int_equal(hook.asked, 1);
+    assert_int_equal(fcntl(fds[0], F_GETFD), -1);
+    answer(EVERT__SYS_CLOSE, 1, -ENOSPC);
+    assert_int_equal(evert__sys_file_close(fds[1]), -ENOSPC);
+    assert_int_equal(fcntl(fds[1], F_GETFD), -1);
+    answer(EVERT__SYS_CLOSE, 0, 0);
+    assert_int_equal(evert__sys_file_close(fds[1]), -EBADF);
 }
 
 /* F4 */
@@ -594,6 +624,7 @@ int main(void)
         CASE(test_calls_begin_again_after_EINTR),
         CASE(test_connect_interrupted_counts_as_begun),
         CASE(test_close_interrupted_is_not_repeated),
+        CASE(test_close_of_a_file_is_told_and_not_repeated),
         CASE(test_waits_tell_EINTR),
         CASE(test_errors_come_back_negated),
         CASE(test_hook_makes_transfers_short),

@@ -48,7 +48,7 @@ static const struct answers table[EVERT__SYS_COUNT] = {
     [EVERT__SYS_DUP] = {false, {-EMFILE, -EINTR}},
     /* Of a file that is sent: pread(2), preadv2(2), sendfile(2). */
     [EVERT__SYS_PREAD] = {false, {-EINTR, -EIO}},
-    [EVERT__SYS_READ_CACHED] = {false, {-EAGAIN, -EINTR, -EIO, -EOPNOTSUPP, -ENOSYS}},
+    [EVERT__SYS_PREAD_NOW] = {false, {-EAGAIN, -EINTR, -EIO, -EOPNOTSUPP, -ENOSYS}},
     [EVERT__SYS_SENDFILE] = {true,
                              {-EAGAIN, -EINTR, -EINVAL, -EIO, -ENOMEM, -ENOSYS, -EPIPE, -ECONNRESET,
                               -ENOBUFS}},
