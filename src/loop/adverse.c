@@ -19,6 +19,7 @@
 
 #include "base/alloc.h"
 #include "base/sys.h"
+#include "loop/file.h"
 #include "loop/loop.h"
 #include "loop/readiness.h"
 
@@ -26,7 +27,7 @@
 enum { IDLE, TO_START, TO_START_CANCELLED, INSIDE, INSIDE_CANCELLED, TO_TELL };
 
 struct adverse {
-    struct evert__link ops, sources;
+    struct evert__link ops, sources, files;
     uint64_t random;
 };
 
@@ -63,6 +64,7 @@ static int init(evert_loop *loop)
     const char *seed = secure_getenv("EVERT_SEED");
     evert__list_init(&a->ops);
     evert__list_init(&a->sources);
+    evert__list_init(&a->files);
     a->random = seed != NULL ? strtoull(seed, NULL, 0) : 1;
     loop->adverse = a;
     return 0;
@@ -271,6 +273,64 @@ static void end_inside(struct evert__op *op)
     evert__adverse_hold_op(op);
 }
 
+/* ---- Files ---- */
+
+static void hold_file(struct evert__file *file, uint8_t state)
+{
+    struct adverse *a = file->loop->adverse;
+    file->held.state = state;
+    hold(file->loop, &a->files, &file->held, 1 + draw(file->loop, 3));
+}
+
+void evert__adverse_hold_file(struct evert__file *file)
+{
+    hold_file(file, TO_TELL);
+}
+
+bool evert__adverse_may_read(evert_loop *loop, size_t *size)
+{
+    if (draw(loop, 2))
+        *size = 1 + draw(loop, (uint32_t)*size);
+    return draw(loop, 2) == 0;
+}
+
+static bool start_file(struct evert__file *file)
+{
+    if (evert__file_is_transfer(file) && draw(file->loop, 2))
+        file->size = 1 + draw(file->loop, (uint32_t)file->size);
+    if (draw(file->loop, 2)) {
+        hold_file(file, TO_START);
+        return false;
+    }
+    file->held.state = INSIDE;
+    return inner_of(file->loop)->start_file(file);
+}
+
+/* As of an op. One that goes by a path is given up wherever it is. */
+static bool cancel_file(struct evert__file *file)
+{
+    if (file->held.state == INSIDE)
+        return inner_of(file->loop)->cancel_file(file);
+    if (!evert__file_may_be_left(file) && (file->held.state == TO_TELL || draw(file->loop, 3) == 0))
+        return false; /* it lost, and is made all the same where it has not been */
+    evert__link_remove(&file->held.link);
+    evert__file_free(file);
+    return true;
+}
+
+static void release_file(struct evert__file *file)
+{
+    if (file->held.state == TO_TELL) {
+        file->done(file);
+        return;
+    }
+    file->held.state = INSIDE;
+    if (inner_of(file->loop)->start_file(file))
+        evert__adverse_hold_file(file);
+}
+
+/* ---- Time goes on ---- */
+
 /* An op's time has come: it is begun, or cancelled for good, or told. */
 static void release_op(struct evert__op *op)
 {
@@ -319,11 +379,13 @@ static void wait(evert_loop *loop, evert_time timeout)
     struct adverse *a = loop->adverse;
     struct evert__held *held;
 
-    if (!evert__list_empty(&a->ops) || !evert__list_empty(&a->sources))
+    if (!evert__list_empty(&a->ops) || !evert__list_empty(&a->sources) ||
+        !evert__list_empty(&a->files))
         timeout = 0;
     inner_of(loop)->wait(loop, timeout);
     count_down(&a->ops);
     count_down(&a->sources);
+    count_down(&a->files);
     while ((held = next_due(&a->ops)) != NULL)
         release_op(EVERT__CONTAINER(held, struct evert__op, held));
     while ((held = next_due(&a->sources)) != NULL) {
@@ -332,6 +394,8 @@ static void wait(evert_loop *loop, evert_time timeout)
         evert__free(late);
         source->ready(source);
     }
+    while ((held = next_due(&a->files)) != NULL)
+        release_file(EVERT__CONTAINER(held, struct evert__file, held));
 }
 
 #define WRAP(its_name, its_inner)                                                                \
@@ -339,6 +403,7 @@ static void wait(evert_loop *loop, evert_time timeout)
         .name = (its_name), .inner = (its_inner), .init = init, .fini = fini, .wait = wait,      \
         .start = start, .cancel = cancel, .send = send_now, .room = room, .splice = splice_some, \
         .take = take, .arm = arm, .disarm = disarm, .look = look, .detach = detach,              \
+        .start_file = start_file, .cancel_file = cancel_file,                                    \
     }
 
 const struct evert__backend evert__backend_adverse = WRAP("adverse", &evert__backend_epoll);

@@ -39,6 +39,7 @@ struct evert__timer {
 enum evert__part_kind {
     EVERT__PART_TASKS,
     EVERT__PART_NAMES,
+    EVERT__PART_FILES,
     EVERT__PART_READERS,
     EVERT__PART_CHUNKS,
     EVERT__PARTS

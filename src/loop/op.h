@@ -29,6 +29,8 @@
 
 #include "base/list.h"
 
+struct evert__file;
+
 /* What a ring has of a descriptor: see uring_source.c. */
 struct evert__ringed {
     uint8_t first, last; /* of the buffers with what came and was not taken, from 1; 0: none */
@@ -133,6 +135,8 @@ struct evert__backend {
     bool (*look)(struct evert__source *source);
     /* Forgets the descriptor, which is about to be closed. True: it closes it itself, later. */
     bool (*detach)(struct evert__fd *fd);
+    bool (*start_file)(struct evert__file *file); /* of files: see file.h */
+    bool (*cancel_file)(struct evert__file *file);
 };
 
 extern const struct evert__backend evert__backend_epoll, evert__backend_poll, evert__backend_uring,

@@ -9,6 +9,7 @@
 
 #include "base/alloc.h"
 #include "base/sys.h"
+#include "loop/file.h"
 #include "loop/loop.h"
 #include "loop/readiness.h"
 
@@ -142,4 +143,6 @@ const struct evert__backend evert__backend_poll = {
     .disarm = evert__readiness_disarm,
     .look = evert__readiness_look,
     .detach = detach,
+    .start_file = evert__pool_start,
+    .cancel_file = evert__pool_cancel,
 };

@@ -23,8 +23,12 @@ enum { ENTRIES = 256, COMPLETIONS = 4096 };
 /* Whether the kernel knows the operations: it may have been built without some of them. */
 static int look_for_operations(struct io_uring *ring)
 {
-    static const uint8_t needed[] = {IORING_OP_ACCEPT,   IORING_OP_RECV,    IORING_OP_SEND,
-                                     IORING_OP_POLL_ADD, IORING_OP_SENDMSG, IORING_OP_ASYNC_CANCEL};
+    static const uint8_t needed[] = {
+        IORING_OP_ACCEPT,   IORING_OP_RECV,   IORING_OP_SEND,         IORING_OP_POLL_ADD,
+        IORING_OP_SENDMSG,  IORING_OP_OPENAT, IORING_OP_ASYNC_CANCEL, IORING_OP_READ,
+        IORING_OP_WRITE,    IORING_OP_STATX,  IORING_OP_FSYNC,        IORING_OP_RENAMEAT,
+        IORING_OP_UNLINKAT,
+    };
     union {
         struct io_uring_probe probe;
         char
@@ -87,6 +91,7 @@ static int init(evert_loop *loop)
     }
     evert__list_init(&u->ops);
     evert__list_init(&u->leaving);
+    evert__list_init(&u->files);
     loop->backend_state = u;
     return 0;
 }
@@ -317,6 +322,8 @@ static void tell_what_came(evert_loop *loop, unsigned count)
             evert__uring_source_tell(fd);
         else if ((data & EVERT__URING_TAGS) == EVERT__URING_OP)
             op_completed((struct evert__op *)(uintptr_t)data, result);
+        else if ((data & EVERT__URING_TAGS) == EVERT__URING_FILE)
+            evert__uring_file_completed(data, result);
     }
 }
 
@@ -342,6 +349,7 @@ static void abandon(evert_loop *loop)
         op->result = -ECANCELED;
         evert__tell_op(op);
     }
+    evert__uring_files_abandon(loop);
     evert__uring_abandon_sources(u);
 }
 
@@ -379,4 +387,6 @@ const struct evert__backend evert__backend_uring = {
     .disarm = evert__readiness_disarm,
     .look = evert__uring_look,
     .detach = evert__uring_detach,
+    .start_file = evert__uring_start_file,
+    .cancel_file = evert__uring_cancel_file,
 };

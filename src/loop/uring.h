@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Inside the back end on io_uring(7): the ring itself (uring.c), what it delivers again and again
- * (uring_source.c), and the buffers that it puts received bytes in (uring_buffers.c).
+ * (uring_source.c), the buffers that it puts received bytes in (uring_buffers.c), and what is asked
+ * of files (uring_file.c).
  */
 #ifndef EVERT_SRC_LOOP_URING_H
 #define EVERT_SRC_LOOP_URING_H
@@ -49,6 +50,7 @@ struct evert__uring {
     bool enabled;               /* for the thread that runs the loop first */
     struct io_uring_sqe unused; /* to be filled in where nothing can be submitted any more */
     struct evert__link ops;     /* that are on their way */
+    struct evert__link files;   /* the same of what is asked of files */
     unsigned kept;              /* completions that are with their sources, and not told of yet */
     struct msghdr *messages;    /* of sends that were not submitted yet, by place in the queue */
     struct evert__uring_buffers buffers;
@@ -61,11 +63,15 @@ static inline struct evert__uring *evert__uring_of(const evert_loop *loop)
     return loop->backend_state;
 }
 
-/* Whose a completion is stands in its user data: the address of an op or a descriptor, and this. */
+/*
+ * Whose a completion is stands in its user data: the address of an op, a descriptor, or what is
+ * asked of a file, and one of these.
+ */
 enum {
     EVERT__URING_OP,
     EVERT__URING_SOURCE,
     EVERT__URING_LISTENER,
+    EVERT__URING_FILE,
     EVERT__URING_NOBODY,
     EVERT__URING_TAGS = 7
 };
@@ -99,5 +105,12 @@ ssize_t evert__uring_splice(struct evert__source *source, int pipe, size_t size)
 bool evert__uring_arm(struct evert__source *source);
 bool evert__uring_look(struct evert__source *source);
 bool evert__uring_detach(struct evert__fd *fd);
+
+/* ---- Files ---- */
+
+bool evert__uring_start_file(struct evert__file *file);
+bool evert__uring_cancel_file(struct evert__file *file);
+void evert__uring_file_completed(uint64_t data, int result);
+void evert__uring_files_abandon(evert_loop *loop); /* no completion comes any more */
 
 #endif

@@ -253,15 +253,32 @@ int evert__job_start(struct evert__workers *w, struct evert__job *job)
     return rc;
 }
 
-void evert__job_abandon(struct evert__job *job)
+/* The lock is held. Whether it stood in the queue, which it is off now. */
+static bool take_from_queue(struct evert__workers *w, struct evert__job *job)
 {
-    struct evert__workers *w = job->workers;
-    bool locked = lock_in_loop(w), queued = locked && job->queued;
-    job->abandoned = true;
+    bool queued = job->queued;
     if (queued) {
         evert__link_remove(&job->link);
         w->waiting--;
+        job->queued = false;
     }
+    return queued;
+}
+
+bool evert__job_take_back(struct evert__job *job)
+{
+    if (!lock_in_loop(job->workers))
+        return false;
+    bool queued = take_from_queue(job->workers, job);
+    pthread_mutex_unlock(&job->workers->lock);
+    return queued;
+}
+
+void evert__job_abandon(struct evert__job *job)
+{
+    struct evert__workers *w = job->workers;
+    bool locked = lock_in_loop(w), queued = locked && take_from_queue(w, job);
+    job->abandoned = true;
     if (locked)
         pthread_mutex_unlock(&w->lock);
     if (queued)

@@ -42,7 +42,7 @@ static bool say_of_files(enum evert__sys_call call, const void *site, size_t *si
     (void)site;
     (void)size;
     *result = 0;
-    if (call == EVERT__SYS_READ_CACHED) {
+    if (call == EVERT__SYS_PREAD_NOW) {
         *result = says.cached;
     } else if (call == EVERT__SYS_SENDFILE) {
         says.sends++;
