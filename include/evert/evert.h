@@ -12,6 +12,7 @@
 #include <evert/base/time.h>
 #include <evert/coro/await.h>
 #include <evert/coro/coro.h>
+#include <evert/coro/file.h>
 #include <evert/coro/run.h>
 #include <evert/coro/scope.h>
 #include <evert/coro/task.h>
