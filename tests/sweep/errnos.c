@@ -46,9 +46,7 @@ static const struct answers table[EVERT__SYS_COUNT] = {
     [EVERT__SYS_WRITE] = {false, {-EINTR}},
     /* fcntl(2) */
     [EVERT__SYS_DUP] = {false, {-EMFILE, -EINTR}},
-    /* Of a file that is sent: pread(2), preadv2(2), sendfile(2). */
-    [EVERT__SYS_PREAD] = {false, {-EINTR, -EIO}},
-    [EVERT__SYS_PREAD_NOW] = {false, {-EAGAIN, -EINTR, -EIO, -EOPNOTSUPP, -ENOSYS}},
+    /* Of a file that is sent: sendfile(2), posix_fadvise(2), fstat(2), fstatfs(2). */
     [EVERT__SYS_SENDFILE] = {true,
                              {-EAGAIN, -EINTR, -EINVAL, -EIO, -ENOMEM, -ENOSYS, -EPIPE, -ECONNRESET,
                               -ENOBUFS}},
@@ -59,6 +57,18 @@ static const struct answers table[EVERT__SYS_COUNT] = {
                          {-EACCES, -ELOOP, -ENAMETOOLONG, -ENOENT, -ENOMEM, -ENOTDIR, -EOVERFLOW}},
     [EVERT__SYS_UNLINK] = {false,
                            {-EACCES, -EBUSY, -EIO, -ENOENT, -ENOMEM, -ENOTDIR, -EPERM, -EROFS}},
+    /* Of files: pread(2), pwrite(2), fsync(2), statx(2), rename(2), close(2), ... */
+    [EVERT__SYS_PREAD] = {false, {-EINTR, -EIO, -ENOMEM, -ESTALE}},
+    [EVERT__SYS_PREAD_NOW] = {false, {-EAGAIN, -EINTR, -EIO, -ENOSYS, -EOPNOTSUPP}},
+    [EVERT__SYS_PWRITE] = {false,
+                           {-EINTR, -EIO, -ENOSPC, -EDQUOT, -EFBIG, -ENOMEM, -EPERM, -ESTALE}},
+    [EVERT__SYS_SYNC] = {false, {-EINTR, -EIO, -ENOSPC, -EDQUOT, -EROFS, -EINVAL}},
+    [EVERT__SYS_STATX] = {false,
+                          {-EINTR, -EACCES, -ELOOP, -ENAMETOOLONG, -ENOENT, -ENOMEM, -ENOTDIR}},
+    [EVERT__SYS_RENAME] = {false,
+                           {-EINTR, -EACCES, -EBUSY, -EDQUOT, -EISDIR, -ENOENT, -ENOMEM, -ENOSPC,
+                            -EPERM, -EROFS, -EXDEV}},
+    [EVERT__SYS_FCNTL] = {false, {-EINTR, -EPERM}},
     [EVERT__SYS_EVENTFD] = {false, {-EMFILE, -ENFILE, -ENODEV, -ENOMEM}},
     [EVERT__SYS_EPOLL_CREATE] = {false, {-EMFILE, -ENFILE, -ENOMEM}},
     [EVERT__SYS_EPOLL_CTL] = {false, {-EEXIST, -ENOENT, -ENOMEM, -ENOSPC, -EPERM}},
@@ -117,6 +127,10 @@ bool may_be_short(const struct site *site, bool level, bool is_unix)
         return true;
     case EVERT__SYS_WRITE:
         return !site->counter;
+    case EVERT__SYS_PREAD:
+    case EVERT__SYS_PREAD_NOW:
+    case EVERT__SYS_PWRITE:
+        return true;
     case EVERT__SYS_RECV:
         return level || is_unix; /* on TCP, a short read says that there is no more: tcp(7) */
     default:

@@ -85,4 +85,4 @@ static int files_run(void)
     return rc;
 }
 
-const struct scenario files_scenario = {.name = "files", .run = files_run};
+const struct scenario transfers_scenario = {.name = "transfers", .run = files_run};
