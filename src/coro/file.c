@@ -25,9 +25,11 @@ static void file_done(struct evert__file *file)
     evert__wake(&wait->waiter, 0);
 }
 
+/* A file is closed in any case. */
 static bool stop_file(struct evert__waiter *waiter)
 {
-    return evert__file_cancel(EVERT__CONTAINER(waiter, struct file_wait, waiter)->file);
+    struct evert__file *file = EVERT__CONTAINER(waiter, struct file_wait, waiter)->file;
+    return file->kind != EVERT__FILE_CLOSE && evert__file_cancel(file);
 }
 
 static int begin(struct evert__task **ret)
@@ -43,8 +45,6 @@ static int begin(struct evert__task **ret)
 static bool carry_out(struct evert__task *self, struct evert__file *file, int *ret_error)
 {
     struct file_wait wait = {.waiter.cancel = stop_file, .file = file};
-    if (file->kind == EVERT__FILE_CLOSE)
-        wait.waiter.cancel = NULL;
     file->done = file_done;
     file->owner = &wait;
     if (evert__file_start(file)) {

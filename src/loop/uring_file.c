@@ -92,6 +92,8 @@ bool evert__uring_cancel_file(struct evert__file *file)
 {
     if (file->pooled)
         return evert__pool_cancel(file);
+    if (file->cancelled)
+        return false; /* once is enough */
     file->cancelled = true;
     evert__uring_cancel(evert__uring_of(file->loop), data_of(file));
     if (!evert__file_may_be_left(file))

@@ -349,6 +349,16 @@ def stops_at_the_entry_of_a_task(program):
         raise Failed(f"expected nothing behind the first function, got {names}")
 
 
+def tells_which_file_a_task_waits_for(program):
+    look = ["info evert-tasks", "continue"]
+    said = gdb(["--args", program, "files"], "break evert__tell_file", "run", *look * 3)
+    waits = re.findall(r" uses_files +parked +[\d.]+ \w+ +(evert_.*?)  ", said)
+    wanted = ["evert_file_open( of|_at of) /dev/null", r"evert_file_write on descriptor \d+",
+              r"evert_file_close on descriptor \d+"]
+    if len(waits) != 3 or not all(map(re.fullmatch, wanted, waits)):
+        raise Failed(f"expected what it waits for, got {waits} in:\n{said[-4000:]}")
+
+
 def attaches_to_a_server():
     with contextlib.ExitStack() as stack:
         server = stack.enter_context(Server(support.example("greeting/coroutine_server")))
@@ -406,7 +416,8 @@ def main():
             cases.run(f"{support.words_of(function)} of {name}", function, program)
     program = PROGRAMS["gdb_tasks"]
     functions = [changes_nothing, reads_the_core_of_an_overflow,
-                 finds_a_task_in_a_handler_of_signals, stops_at_the_entry_of_a_task]
+                 finds_a_task_in_a_handler_of_signals, stops_at_the_entry_of_a_task,
+                 tells_which_file_a_task_waits_for]
     if "address" not in os.environ["EVERT_SANITIZE"]:  # whose terabytes gdb would write
         functions.append(reads_a_core_that_gdb_made)
     if os.environ["EVERT_SWITCH"] == "asm":  # the other one is the C library's

@@ -5,6 +5,7 @@
  *     gdb_tasks stop       calls all_is_set(), where a breakpoint can be
  *     gdb_tasks crash      the same, and then dies in a task
  *     gdb_tasks overflow   dies of a stack overflow in a task
+ *     gdb_tasks files      waits for files, where there may be a breakpoint in what tells of them
  *
  * Another thread has a loop of its own, and waits in blocking mode.
  */
@@ -202,6 +203,14 @@ static int tells(void *unused)
     return 0;
 }
 
+static int uses_files(void *unused)
+{
+    (void)unused;
+    int fd = check(evert_file_open("/dev/null", O_WRONLY, 0), "open");
+    check(evert_file_write(fd, "x", 1, 0), "write");
+    return evert_file_close(fd);
+}
+
 static void *blocks(void *unused)
 {
     evert_scope s;
@@ -216,6 +225,8 @@ int main(int argc, char **argv)
 {
     pthread_t other;
     how = argc > 1 ? argv[1] : "stop";
+    if (strcmp(how, "files") == 0)
+        return evert_run(uses_files, NULL) < 0 ? 1 : 0;
     sem_init(&other_is_set, 0, 0);
     if (pthread_create(&other, NULL, blocks, NULL) != 0)
         return 1;

@@ -256,6 +256,12 @@ def of_connecting(connecting, _):
     return f"to {path or host + ':' + str(int(endpoint['port']))}"
 
 
+def of_file(wait, _):
+    file = wait["file"]
+    path = text(file["path"])
+    return f"of {path}" if path else f"on descriptor {int(file['fd'])}"
+
+
 def CHARS():
     return gdb.lookup_type("char").pointer()
 
@@ -270,6 +276,7 @@ WAITS = {
     "stop_accepting": ("struct accepting", lambda w, _: "on " + text(
         w["listener"]["address"].address.cast(CHARS()))),
     "stop_connecting": ("struct connecting", of_connecting),
+    "stop_file": ("struct file_wait", of_file),
     "stop_reading": ("struct reading", lambda w, _: descriptor(w["stream"])),
     "stop_writing": ("struct writing", lambda w, _: descriptor(w["stream"])),
     "stop_own": ("struct own_op", lambda w, _: descriptor(w["stream"])),
