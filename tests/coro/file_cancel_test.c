@@ -194,6 +194,7 @@ static int give_up_now_and_then(void *path)
 static void test_a_descriptor_that_comes_too_late_is_closed(void **state)
 {
     (void)state;
+    put_file(in_folder("one"), 10);
     check_rc(evert_yield(), 0); /* this thread has its own loop by now */
     int before = open_descriptors();
     check_rc(in_task(give_up_now_and_then, (void *)(uintptr_t)in_folder("one")), 0);
@@ -219,6 +220,7 @@ static void test_an_open_that_hangs_is_given_up(void **state)
     (void)state;
     if (is_on("uring"))
         return; /* no thread of ours hangs there */
+    put_file(in_folder("one"), 10);
     int before = open_descriptors();
     close_gate(EVERT__SYS_OPEN);
     check_rc(in_task(give_up_what_hangs, (void *)(uintptr_t)in_folder("one")), 0);

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What is asked of files and does not end: opening a FIFO that has no other end, which hangs in a
+ * thread and in a ring alike.
+ */
+#include "loop/file.h"
+
+#include "support.h"
+
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/sys_file.h"
+
+static char folder[40], fifo[64];
+
+static int make_fifo(void **state)
+{
+    (void)state;
+    strcpy(folder, "/tmp/evert-file-XXXXXX");
+    if (mkdtemp(folder) == NULL)
+        return -1;
+    (void)snprintf(fifo, sizeof(fifo), "%s/fifo", folder);
+    return mkfifo(fifo, 0600);
+}
+
+static int remove_fifo(void **state)
+{
+    (void)state;
+    return unlink(fifo) < 0 ? -1 : rmdir(folder);
+}
+
+static int told;
+
+static void note_file(struct evert__file *file)
+{
+    (void)file;
+    told++;
+}
+
+/* Asks for it to be opened for reading, and has the loop take that up. */
+static struct evert__file *begin_to_open(void)
+{
+    struct evert__file *file = evert__file_new(loop, EVERT__FILE_OPEN, fifo, NULL);
+    assert_non_null(file);
+    told = 0;
+    file->fd = AT_FDCWD;
+    file->flags = O_RDONLY | O_CREAT; /* or a ring would try without waiting, which goes well */
+    file->done = note_file;
+    assert_false(evert__file_start(file));
+    for (int i = 0; i < 5; i++)
+        turn(0);
+    assert_int_equal(told, 0);
+    return file;
+}
+
+static void test_the_loop_goes_on_while_a_file_is_opened(void **state)
+{
+    int other, before = open_descriptors();
+    (void)state;
+    struct evert__file *file = begin_to_open();
+    while ((other = open(fifo, O_WRONLY | O_NONBLOCK | O_CLOEXEC)) < 0) {
+        assert_int_equal(errno, ENXIO); /* nobody opens it yet */
+        turn(EVERT_MILLISECOND);
+    }
+    run_until(&told, 1);
+    assert_true(file->result >= 0);
+    assert_int_equal(fcntl((int)file->result, F_GETFD), FD_CLOEXEC);
+    evert__file_free(file);
+    close(other);
+    assert_int_equal(open_descriptors(), before);
+}
+
+/* Lets the threads go that hang, and waits until they have cleaned up. */
+static void let_go_and_wait(int descriptors, int threads)
+{
+    int other = open(fifo, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+    assert_true(other >= 0);
+    while (entries_of("/proc/self/task") > threads)
+        (void)evert__sys_poll(NULL, 0, EVERT_MILLISECOND);
+    close(other);
+    assert_int_equal(open_descriptors(), descriptors);
+}
+
+static void free_loop(void)
+{
+    evert_loop_free(loop);
+    loop = NULL;
+}
+
+/* F51, and with a loop that is gone before it. */
+static void test_an_open_that_hangs_is_given_up_and_never_told(void **state)
+{
+    (void)state;
+    free_loop();
+    int descriptors = open_descriptors(), threads = entries_of("/proc/self/task");
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(evert_loop_new(&loop), 0);
+        assert_true(evert__file_cancel(begin_to_open()));
+        for (int j = 0; j < i; j++)
+            turn(0);
+        free_loop();
+        let_go_and_wait(descriptors, threads);
+        assert_int_equal(told, 0);
+    }
+}
+
+/* As many hang as there are threads, and more; so nobody has begun with what comes behind them. */
+static void test_what_has_not_begun_ends_at_once_without_effect(void **state)
+{
+    enum { MANY = 20 };
+    struct evert__file *hanging[MANY];
+    char byte = 'x';
+    (void)state;
+    if (strcmp(evert_loop_backend(loop), "epoll") != 0 &&
+        strcmp(evert_loop_backend(loop), "poll") != 0)
+        return; /* a ring takes it up at once; an adverse one may, or may not even begin to hang */
+    for (int i = 0; i < MANY; i++)
+        hanging[i] = begin_to_open();
+    struct evert__file *read = evert__file_new(loop, EVERT__FILE_READ, NULL, NULL);
+    assert_non_null(read);
+    int zero = open("/dev/zero", O_RDONLY | O_CLOEXEC);
+    read->fd = zero;
+    read->memory = &byte;
+    read->size = 1;
+    read->done = note_file;
+    assert_false(evert__file_start(read));
+    assert_true(evert__file_cancel(read));
+    for (int i = 0; i < MANY; i++)
+        assert_true(evert__file_cancel(hanging[i]));
+    close(zero);
+    int other = open(fifo, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+    free_loop();
+    close(other);
+    assert_int_equal(byte, 'x');
+    assert_int_equal(told, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        LOOP_CASE(test_the_loop_goes_on_while_a_file_is_opened),
+        LOOP_CASE(test_an_open_that_hangs_is_given_up_and_never_told),
+        LOOP_CASE(test_what_has_not_begun_ends_at_once_without_effect),
+    };
+    return cmocka_run_group_tests(tests, make_fifo, remove_fifo);
+}
