@@ -123,7 +123,6 @@ bool may_be_short(const struct site *site, bool level, bool is_unix)
     switch (site->call) {
     case EVERT__SYS_SEND:
     case EVERT__SYS_SENDFILE:
-    case EVERT__SYS_PREAD:
         return true;
     case EVERT__SYS_WRITE:
         return !site->counter;
