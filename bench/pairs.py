@@ -22,7 +22,7 @@ from servers import COROUTINES, RAW, Server
 
 ROUNDS = 9
 PEER_ROUNDS = 6         # as many tell how far another library is away
-SETS, PACED_SETS, PEER_SETS = 24, 18, 10
+SETS, PACED_SETS, PEER_SETS = 24, 12, 6
 SPARE_DESCRIPTORS = 500
 MOST_WAITED = 0.05      # of a slice, by the server or the load, for a core that others had
 

@@ -43,7 +43,7 @@ class Busy:
     name: str
     title: str
     options: dict
-    rounds: int = 15
+    rounds: int = 9
     pieces: int = 7
     kind: str = field(default="busy", init=False)
     service = "greeting"
@@ -286,7 +286,7 @@ ROWS = [
     lines(16, 64),
     lines(1, 1000),
     lines(16, 1000),
-    lines(1, 9000, seconds=0.15, sets=2),  # in less time not each of them has its turn
+    lines(1, 9000, seconds=0.15, sets=2, rounds=7),  # in less time not each of them has its turn
     Pairs("connect", "Connect, a greeting, close; 64 at a time", "greeting",
           {"connections": 64, "reconnect": True}, unit="connection"),
     Pairs("storm", "Connect, a greeting, close; 1,000 at a time", "greeting",

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Measures Evert beside the same straight on epoll, and writes down what came of it.
 
-    bench/run.py BUILD [ROW...] [--rounds N] [--seconds S] [--out FOLDER]
+    bench/run.py BUILD [ROW...] [--rounds N] [--seconds S] [--no-peers] [--out FOLDER]
     bench/run.py BUILD --self ROW
     bench/run.py --list
 
@@ -56,6 +56,7 @@ def parse_arguments():
     parser.add_argument("--self", dest="itself", metavar="ROW", help="raw beside itself")
     parser.add_argument("--rounds", type=int, metavar="N", help="as many as suit the row")
     parser.add_argument("--seconds", type=float, metavar="S", help="as many as suit the row")
+    parser.add_argument("--no-peers", action="store_true", help="without other libraries")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="beside BUILD, in bench/")
     options = parser.parse_args()
     if options.list:
@@ -106,7 +107,8 @@ def main():
           f"{about['load']:.2f}\n", flush=True)
     bad = False
     try:
-        found = servers.available(options.build)
+        found = [server for server in servers.available(options.build)
+                 if not (options.no_peers and server.peer)]
         for row in chosen(options):
             bad |= stats.missed(run(row, options, found, about))
     except KeyboardInterrupt:
