@@ -88,7 +88,8 @@ def watched(measure):
 
 
 def is_disturbed(rounds):
-    """Whether others had much of the machine, or a server did not keep up with its rate."""
-    return any(each.get("others", 0) > MOST_OTHERS or each.get("held", 1) < LEAST_HELD
-               or each.get("clean", 1) < LEAST_CLEAN
+    """Whether others had much of the machine, and left too little undisturbed, or a server did not
+    keep up with its rate."""
+    return any(each["others"] > MOST_OTHERS and each.get("clean", 0) < LEAST_CLEAN
+               or each.get("held", 1) < LEAST_HELD
                for measured in rounds for each in measured.values())

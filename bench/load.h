@@ -8,7 +8,10 @@
 #include <stdint.h>
 #include <time.h>
 
-enum { GRACE_SECONDS = 10 }; /* for the last answers */
+enum {
+    GRACE_SECONDS = 10, /* for the last answers */
+    WAKE_NS = 10000,    /* to be woken takes less */
+};
 
 static inline uint64_t nanoseconds_now(void)
 {
@@ -50,11 +53,12 @@ static inline uint64_t nanoseconds_used(pid_t pid)
 
 /*
  * How long a process, its first thread, could have run and did not, since others had its core; 0
- * for itself. Nothing where the kernel does not tell.
+ * for itself. Not counted is the moment that it takes to be woken, each time that it runs; so the
+ * value may go back. Nothing where the kernel does not tell.
  */
-static inline uint64_t nanoseconds_waited(pid_t pid)
+static inline int64_t nanoseconds_waited(pid_t pid)
 {
-    unsigned long long ran, waited = 0;
+    unsigned long long ran, waited = 0, times = 0;
     char path[64] = "/proc/self/schedstat";
     FILE *file;
 
@@ -63,10 +67,10 @@ static inline uint64_t nanoseconds_waited(pid_t pid)
     file = fopen(path, "re");
     if (file == NULL)
         return 0;
-    if (fscanf(file, "%llu %llu", &ran, &waited) != 2)
-        waited = 0;
+    if (fscanf(file, "%llu %llu %llu", &ran, &waited, &times) != 3)
+        waited = times = 0;
     fclose(file);
-    return waited;
+    return (int64_t)waited - (int64_t)times * WAKE_NS;
 }
 
 /* Until another process does next to nothing: what it was given is done. */

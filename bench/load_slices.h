@@ -110,7 +110,7 @@ static inline void print_latencies(const struct latencies *l)
            latency_us(l, 0.99), latency_us(l, 0.999));
 }
 
-static inline uint64_t waited_by_both(const struct subject *s)
+static inline int64_t waited_by_both(const struct subject *s)
 {
     return nanoseconds_waited(0) + (s->pid != 0 ? nanoseconds_waited(s->pid) : 0);
 }
@@ -119,7 +119,8 @@ static inline void run_slice(struct subject *s, unsigned which, double seconds, 
                              bool is_warmed)
 {
     double requests;
-    uint64_t began, ended, used, waited;
+    uint64_t began, ended, used;
+    int64_t waited;
 
     if (is_warmed) {
         s->begin(s->load, rate);
@@ -140,9 +141,9 @@ static inline void run_slice(struct subject *s, unsigned which, double seconds, 
     waited = waited_by_both(s) - waited;
     s->rest(s->load);
     printf("{\"server\": %u, \"rate\": %.0f, \"requests\": %.3f, \"seconds\": %.6f, "
-           "\"per_second\": %.3f, \"cpu_ns\": %" PRIu64 ", \"waited_ns\": %" PRIu64,
+           "\"per_second\": %.3f, \"cpu_ns\": %" PRIu64 ", \"waited_ns\": %" PRId64,
            which, rate, requests, (double)(ended - began) / 1e9,
-           requests / (double)(ended - began) * 1e9, used, waited);
+           requests / (double)(ended - began) * 1e9, used, waited > 0 ? waited : 0);
     if (s->latencies != NULL) {
         print_latencies(s->latencies);
         add_latencies(&s->all, s->latencies);

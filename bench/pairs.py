@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 import measuring
 import stats
-from context import RATE_SHARE, Context, about, is_disturbed, leave_out, show, two_digits
+from context import RATE_SHARE, Context, about, is_disturbed, leave_out, show, two_digits, watched
 from measuring import Failure
 from servers import COROUTINES, RAW, Server
 
@@ -163,8 +163,8 @@ class Pairs:
                 if len(group.rounds) >= group.wanted:
                     continue
                 try:
-                    measuring.fresh_network()
-                    group.add(self.measure(context, group, group.sets, rate))
+                    group.add(watched(lambda group=group: self.measure(context, group, group.sets,
+                                                                       rate)))
                 except Failure as failure:
                     leave_out(group.servers[-1], failure)
                     group.rounds, group.wanted = [], 0

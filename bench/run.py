@@ -13,9 +13,9 @@ once, and the load asks them in turn, in slices of S seconds; neighbouring slice
 a round the median of its ratios, since what the machine does besides falls on all (pairs.py). In
 each round the processes are new. Given are the median of the rounds and its 95 % interval, by
 ranks. A bound that lies in the interval is called undecided: then more rounds, or a quieter
-machine, have to tell. A round of which others disturbed more than half (or, where a server is
-measured alone, had more than a tenth of the two cores) is set aside and measured again; where that
-is so again and again, nothing is decided.
+machine, have to tell. A round in which others had more than a tenth of the two cores, and disturbed
+more than half of the slices, is set aside and measured again; where that is so again and again,
+nothing is decided.
 
 Besides what a server can do at the most, each round takes the CPU time of a request at a fixed
 rate, which is half of what the slowest can do and the same for all. System calls are counted by
