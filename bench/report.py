@@ -303,8 +303,8 @@ others had it; a *round* is the median of its ratios. In each round the processe
 are new, so that what differs from process to process is part of what is seen. Given are the median
 of the rounds, nine or, for other libraries, six, and in brackets its 95 % interval, by ranks of
 rounds, since the slices of one are not independent. A bound that lies within the interval is
-*undecided*. A round in which others used more than a tenth of the two cores, and disturbed more than
-half of the sets of slices, is set aside.
+*undecided*. A round in which others used more than a tenth of the two cores, and disturbed more
+than half of the sets of slices, is set aside.
 """
 
 SELF = """\
