@@ -14,6 +14,18 @@
 
 enum { MOST = 1 << 20 }; /* bytes in a file of a test */
 
+#ifndef STATX_SIZE
+/* Not every C library has it: the beginning of the kernel's (statx(2)), and as much as it has. */
+struct statx {
+    uint32_t stx_mask, stx_blksize;
+    uint64_t stx_attributes;
+    uint32_t stx_nlink, stx_uid, stx_gid;
+    uint16_t stx_mode, stx_spare;
+    uint64_t stx_ino, stx_size, stx_rest[26];
+};
+_Static_assert(sizeof(struct statx) == 256, "as large as the kernel's");
+#endif
+
 #define LENGTH_OF(array) (sizeof(array) / sizeof((array)[0]))
 
 /* ---- A folder, which each case finds empty ---- */
