@@ -70,6 +70,7 @@ struct evert_stream {
     bool eof_due : 1;  /* that is still to be done */
     bool dropping : 1; /* the rest of a line that was too long */
     bool taken : 1;    /* by close or abort */
+    bool in_steps : 1; /* the writer has begun something that a close cuts in the middle */
     /* The transport's face: see face.h. */
     bool made : 1;   /* it has heard connection_made() */
     bool paused : 1; /* reading is */

@@ -4,8 +4,8 @@
 
 #include "base/alloc.h"
 #include "base/flat.h"
-#include "stream/connection.h"
 #include "stream/find.h"
+#include "stream/read.h"
 
 enum {
     AT_LEAST = 2048, /* room that a take should have, so that a batch comes in one */
@@ -31,8 +31,7 @@ static bool stop_reading(struct evert__waiter *waiter)
     return true;
 }
 
-/* Waits until there may be something to take. */
-static int await_input(evert_stream *s, struct evert__task *self)
+int evert__read_await(evert_stream *s, struct evert__task *self)
 {
     struct reading reading = {.waiter.cancel = stop_reading, .stream = s};
     int rc = 0;
@@ -67,16 +66,23 @@ static int take_more(evert_stream *s, size_t room)
     return count == 0 ? EVERT_EOF : (int)count;
 }
 
+int evert__read_now(evert_stream *s, size_t room)
+{
+    int rc = evert__source_may_have(&s->source) ? take_more(s, room) : -EAGAIN;
+    if (rc != 0)
+        evert__input_release(s);
+    return rc;
+}
+
 /* Gets more into the buffer, which will have room for `room` bytes. 0, or why there is no more. */
 static int more(evert_stream *s, struct evert__task *self, size_t room)
 {
     for (;;) {
-        int rc = evert__source_may_have(&s->source) ? take_more(s, room) : -EAGAIN;
+        int rc = evert__read_now(s, room);
         if (rc == 0)
             return 0;
-        evert__input_release(s);
         if (rc == -EAGAIN)
-            rc = await_input(s, self);
+            rc = evert__read_await(s, self);
         if (rc < 0)
             return rc;
     }
@@ -116,8 +122,7 @@ void evert__end_view(evert_stream *s)
 #endif
 }
 
-/* What each read begins with; one of no bytes does not wait for the end of a line to be dropped. */
-static int begin(evert_stream *s, struct evert__task **ret_self, bool wants_bytes)
+int evert__read_begin(evert_stream *s, struct evert__task **ret_self, bool wants_bytes)
 {
     int rc = evert__checkpoint_on(s->loop, ret_self);
     if (rc < 0)
@@ -164,7 +169,7 @@ static int give_incomplete(evert_stream *s, int rc, evert_bytes *ret)
 static ssize_t read_some(evert_stream *s, struct evert__task **ret_self, evert_bytes *ret,
                          size_t max)
 {
-    int rc = begin(s, ret_self, max > 0);
+    int rc = evert__read_begin(s, ret_self, max > 0);
     if (rc == 0 && max > 0 && evert__input_size(&s->in) == 0)
         rc = more(s, *ret_self, max < AT_LEAST ? AT_LEAST : max < AT_MOST ? max : AT_MOST);
     if (rc < 0)
@@ -193,7 +198,7 @@ static ssize_t read_direct(evert_stream *s, struct evert__task *self, void *buff
         if (count != -EAGAIN)
             return count;
         evert__input_release(s);
-        int rc = await_input(s, self);
+        int rc = evert__read_await(s, self);
         if (rc < 0)
             return rc;
     }
@@ -211,7 +216,7 @@ static ssize_t read_some_into(evert_stream *s, struct evert__task **ret_self, vo
             memcpy(buffer, bytes.data, bytes.size);
         return count;
     }
-    int rc = begin(s, ret_self, true);
+    int rc = evert__read_begin(s, ret_self, true);
     if (rc < 0)
         return rc == EVERT_EOF ? at_end(s, 0) : rc;
     size_t ahead = evert__input_size(&s->in);
@@ -236,7 +241,7 @@ EVERT__FLAT ssize_t evert_read_into(evert_stream *s, void *buffer, size_t size)
 static int read_counted(evert_stream *s, struct evert__task **ret_self, evert_bytes *ret,
                         size_t size)
 {
-    int rc = begin(s, ret_self, size > 0);
+    int rc = evert__read_begin(s, ret_self, size > 0);
     while (rc == 0 && evert__input_size(&s->in) < size)
         rc = more(s, *ret_self, size < AT_LEAST ? AT_LEAST : size);
     if (rc < 0)
@@ -267,7 +272,7 @@ static int fill_exactly(evert_stream *s, struct evert__task *self, char *buffer,
         else if (count != -EAGAIN)
             return (int)count;
         else {
-            int rc = await_input(s, self);
+            int rc = evert__read_await(s, self);
             if (rc < 0)
                 return rc;
         }
@@ -310,7 +315,7 @@ ssize_t evert_read_exactly_into(evert_stream *s, void *buffer, size_t size)
     int rc;
 
     if (size >= AT_MOST) {
-        rc = begin(s, &self, true);
+        rc = evert__read_begin(s, &self, true);
         if (rc == 0)
             rc = read_counted_direct(s, self, buffer, size);
         else if (rc == EVERT_EOF)
@@ -353,7 +358,7 @@ static int read_to(evert_stream *s, struct evert__task *self, evert_bytes separa
 
 static int read_line(evert_stream *s, struct evert__task **ret_self, evert_bytes *ret)
 {
-    int rc = begin(s, ret_self, true);
+    int rc = evert__read_begin(s, ret_self, true);
     if (rc < 0)
         return give_incomplete(s, rc, ret);
     rc = read_to(s, *ret_self, line_end, ret);
@@ -376,7 +381,7 @@ static int read_until(evert_stream *s, struct evert__task **ret_self, evert_byte
 {
     if (*separator == '\0')
         return -EINVAL;
-    int rc = begin(s, ret_self, true);
+    int rc = evert__read_begin(s, ret_self, true);
     if (rc < 0)
         return give_incomplete(s, rc, ret);
     return read_to(s, *ret_self, evert_bytes_of(separator), ret);

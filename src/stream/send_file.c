@@ -161,6 +161,7 @@ static int send_in_steps(struct sending *f)
     evert_stream *s = f->stream;
     f->waiter.done = true;
     int rc = evert__write_await(s, f->self, 0);
+    s->in_steps = true;
     while (rc == 0 && f->left > 0) {
         evert__write_hold(s, &f->waiter);
         size_t size = f->left < STEP ? (size_t)f->left : STEP;
@@ -169,6 +170,7 @@ static int send_in_steps(struct sending *f)
         if (rc == 0 && f->left > 0)
             rc = let_others_run(f);
     }
+    s->in_steps = false;
     s->writer = NULL;
     if (rc == -ECANCELED && f->sent > 0 && s->closing == EVERT__OPEN)
         evert__output_break(s, rc); /* half a message is worse than none */

@@ -273,8 +273,9 @@ int evert_write_eof(evert_stream *s)
 void evert__stop_writer(evert_stream *s)
 {
     const struct evert__waiter *writer = s->writer;
-    if (writer != NULL && writer->cancel != stop_writing && s->write_error == 0)
-        s->write_error = EVERT_ECLOSED; /* it was cut in the middle */
+    bool cut = writer != NULL && (s->in_steps || writer->cancel == stop_own);
+    if (cut && s->write_error == 0)
+        s->write_error = EVERT_ECLOSED;
     evert__wake_writer(s);
 }
 

@@ -50,6 +50,9 @@ static const struct answers table[EVERT__SYS_COUNT] = {
     [EVERT__SYS_SENDFILE] = {true,
                              {-EAGAIN, -EINTR, -EINVAL, -EIO, -ENOMEM, -ENOSYS, -EPIPE, -ECONNRESET,
                               -ENOBUFS}},
+    /* splice(2), in both directions, and pipe2(2) */
+    [EVERT__SYS_SPLICE] = {true, {-EAGAIN, -EINTR, -EINVAL, -ENOMEM, -ENOSYS, -EPIPE, -ECONNRESET}},
+    [EVERT__SYS_PIPE] = {false, {-EMFILE, -ENFILE}},
     [EVERT__SYS_FADVISE] = {false, {-EINVAL}},
     [EVERT__SYS_FSTAT] = {false, {-EACCES, -ENOMEM, -EOVERFLOW}},
     [EVERT__SYS_FSTATFS] = {false, {-EINTR, -EIO, -ENOMEM, -ENOSYS}},
@@ -123,6 +126,7 @@ bool may_be_short(const struct site *site, bool level, bool is_unix)
     switch (site->call) {
     case EVERT__SYS_SEND:
     case EVERT__SYS_SENDFILE:
+    case EVERT__SYS_SPLICE:
         return true;
     case EVERT__SYS_WRITE:
         return !site->counter;

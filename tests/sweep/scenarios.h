@@ -21,8 +21,11 @@ extern const struct scenario echo_scenario, large_scenario, reading_scenario, ab
 extern const struct scenario callbacks_scenario, producers_scenario, deferreds_scenario,
     faces_scenario, scopes_scenario, crowd_scenario, guards_scenario;
 
-/* closes.c, files.c, limits.c, loops.c, names.c, programs.c, threads.c, transfers.c */
+/* transfers.c */
+extern const struct scenario transfers_scenario, relay_scenario;
+
+/* closes.c, files.c, limits.c, loops.c, names.c, programs.c, threads.c */
 extern const struct scenario closes_scenario, files_scenario, shortage_scenario, loops_scenario,
-    fork_scenario, names_scenario, many_scenario, threads_scenario, transfers_scenario;
+    fork_scenario, names_scenario, many_scenario, threads_scenario;
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Bytes that the program does not look at: files that are sent. */
+/* Bytes that the program does not look at: files that are sent, and streams that are forwarded. */
 #include "scenarios.h"
 
 /* ---- Files ---- */
@@ -86,3 +86,76 @@ static int files_run(void)
 }
 
 const struct scenario transfers_scenario = {.name = "transfers", .run = files_run};
+
+/* ---- A relay ---- */
+
+enum { RELAYED = 700000 };
+
+struct relayed {
+    const char *server; /* the echo behind the relay */
+    unsigned failures;  /* of the echo, and of the relay */
+    struct flow flow;
+    evert_stream *stream;
+};
+
+static int relay(evert_stream *client, void *arg)
+{
+    struct relayed *r = arg;
+    evert_stream *server;
+    evert_set_close_limit(client, CLOSE_LIMIT);
+    int rc = evert_connect(&server, r->server);
+    if (rc == 0) {
+        evert_set_close_limit(server, CLOSE_LIMIT);
+        rc = evert_relay(client, server);
+        rc = first_error(rc, evert_close(server));
+    }
+    if (rc < 0)
+        r->failures++;
+    return rc;
+}
+
+static int say_relayed(void *arg)
+{
+    struct relayed *r = arg;
+    return flow_write(&r->flow, r->stream, 100000);
+}
+
+static int talk_over_the_relay(const char *address, void *arg)
+{
+    struct relayed *r = arg;
+    evert_scope scope;
+    int rc = evert_connect(&r->stream, address);
+    if (rc < 0)
+        return rc;
+    evert_set_close_limit(r->stream, CLOSE_LIMIT);
+    evert_scope_enter(&scope, EVERT_NEVER);
+    rc = evert_spawn(&scope, say_relayed, r);
+    if (rc == 0)
+        rc = flow_read(&r->flow, r->stream, 65536);
+    rc = evert_scope_leave(&scope, rc);
+    rc = first_error(rc, evert_close(r->stream));
+    if (r->failures == 0 && r->flow.arrived > 0)
+        flow_over(&r->flow);
+    return rc;
+}
+
+static int with_relay(const char *server, void *arg)
+{
+    struct relayed *r = arg;
+    r->server = server;
+    return with_server(ANY_PORT, relay, r, talk_over_the_relay, r);
+}
+
+static int run_relay(void *arg)
+{
+    struct relayed *r = arg;
+    return with_server(ANY_PORT, echo, &r->failures, with_relay, r);
+}
+
+static int relay_run(void)
+{
+    struct relayed relayed = {.flow = {.size = RELAYED}};
+    return evert_run(run_relay, &relayed);
+}
+
+const struct scenario relay_scenario = {.name = "relay", .run = relay_run};

@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Bytes that the program does not look at: pieces of files go out by themselves.
+ * Bytes that the program does not look at: pieces of files, and what goes from one stream to
+ * another.
  *
  *     evert_printf(s, "%lld\r\n", (long long)size);
  *     evert_send_file(s, file, 0, size);
+ *
+ *     rc = evert_connect(&server, "tcp://localhost:9999");
+ *     if (rc == 0)
+ *         rc = evert_relay(client, server);
  */
 #ifndef EVERT_STREAM_TRANSFER_H
 #define EVERT_STREAM_TRANSFER_H
@@ -37,6 +42,26 @@ EVERT_BEGIN
  * effect, and partly taken it breaks the write side.
  */
 EVERT_API int evert_send_file(evert_stream *stream, int file, int64_t offset, int64_t size);
+
+/*
+ * Moves all that comes from one stream to another, until the first ends: what was read ahead first,
+ * and then what arrives, in large pieces without copying it through the program (splice(2)). A peer
+ * that reads slowly holds back the one that sends: no more than 128 KiB are on their way here. Both
+ * may be the same stream, which makes an echo.
+ *
+ * Returns 0 at the end, when `to` has accepted all; it is not ended, so that more may follow. Or
+ * the error of the one that failed; evert_flush(to) tells whether it was that one. Both stay yours.
+ * Meanwhile nobody else reads from the one, or writes to the other (-EBUSY). Cancelled, or failed,
+ * it loses nothing: what `to` had not accepted is what `from` gives next.
+ */
+EVERT_API int evert_forward(evert_stream *from, evert_stream *to);
+
+/*
+ * Forwards in both directions, as a proxy does: where one side ends, the other is ended
+ * (evert_write_eof()), and the way back goes on. Returns 0 when both have ended; a failure of
+ * either cancels the other direction, and is returned. Both streams stay yours, to be closed.
+ */
+EVERT_API EVERT_CHECK int evert_relay(evert_stream *a, evert_stream *b);
 
 EVERT_END
 
