@@ -9,8 +9,8 @@
 #include <time.h>
 
 enum {
-    GRACE_SECONDS = 10, /* for the last answers */
-    WAKE_NS = 10000,    /* to be woken takes less */
+    GRACE_SECONDS = 5, /* for the last answers */
+    WAKE_NS = 10000,   /* to be woken takes less */
 };
 
 static inline uint64_t nanoseconds_now(void)
