@@ -111,25 +111,24 @@ static void note_what_was_written(const struct evert__file *file)
         evert__msan_written(file->memory, EVERT__STATX_SIZE);
 }
 
-/* EAGAIN: older kernels say so of a file that is O_NONBLOCK. A thread is not told that. */
-static bool is_begun_again(struct evert__file *file, int result)
+/*
+ * Interrupted; or EAGAIN, which older kernels say of a file that is O_NONBLOCK. A thread, which is
+ * not told that, takes it over, unless it was cancelled.
+ */
+static bool is_unfinished(int result)
 {
-    if (file->cancelled)
-        return false;
-    if (result == -EINTR) {
-        submit(file);
-        return true;
-    }
-    return result == -EAGAIN && !evert__pool_start(file);
+    return result == -EINTR || result == -EAGAIN;
 }
 
 static void completed(struct evert__file *file, int result)
 {
     evert__link_remove(&file->held.link);
-    if (is_begun_again(file, result))
+    if (!is_unfinished(result))
+        file->result = result;
+    else if (file->cancelled)
+        file->result = -ECANCELED;
+    else if (!evert__pool_start(file))
         return;
-    bool ended = file->cancelled && (result == -EINTR || result == -EAGAIN);
-    file->result = ended ? -ECANCELED : result;
     note_what_was_written(file);
     if (file->abandoned) {
         file->loop->busy--;

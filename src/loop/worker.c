@@ -267,8 +267,7 @@ static bool take_from_queue(struct evert__workers *w, struct evert__job *job)
 
 bool evert__job_take_back(struct evert__job *job)
 {
-    if (!lock_in_loop(job->workers))
-        return false;
+    pthread_mutex_lock(&job->workers->lock);
     bool queued = take_from_queue(job->workers, job);
     pthread_mutex_unlock(&job->workers->lock);
     return queued;

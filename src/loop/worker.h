@@ -38,7 +38,7 @@ void evert__workers_free(struct evert__workers *workers, evert_time limit);
  */
 int evert__job_start(struct evert__workers *workers, struct evert__job *job);
 
-/* Takes a job back that no thread has begun. True: it is the caller's again. */
+/* Takes a job back that no thread has begun. True: it is the caller's again. Not in a child. */
 bool evert__job_take_back(struct evert__job *job);
 
 /* `done` will not be called any more; the job is no longer the caller's. */

@@ -5,8 +5,10 @@
  */
 #include "loop/file.h"
 
-#include "support.h"
+#include "forking.h"
 
+#include <limits.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -39,8 +41,8 @@ static void note_file(struct evert__file *file)
     told++;
 }
 
-/* Asks for it to be opened for reading, and has the loop take that up. */
-static struct evert__file *begin_to_open(void)
+/* Asks for it to be opened for reading. */
+static struct evert__file *ask_to_open(void)
 {
     struct evert__file *file = evert__file_new(loop, EVERT__FILE_OPEN, fifo, NULL);
     assert_non_null(file);
@@ -49,8 +51,14 @@ static struct evert__file *begin_to_open(void)
     file->flags = O_RDONLY | O_CREAT; /* or a ring would try without waiting, which goes well */
     file->done = note_file;
     assert_false(evert__file_start(file));
-    for (int i = 0; i < 5; i++)
-        turn(0);
+    return file;
+}
+
+/* And has the loop take that up. */
+static struct evert__file *begin_to_open(void)
+{
+    struct evert__file *file = ask_to_open();
+    turns(5);
     assert_int_equal(told, 0);
     return file;
 }
@@ -137,6 +145,78 @@ static void test_what_has_not_begun_ends_at_once_without_effect(void **state)
     assert_int_equal(told, 0);
 }
 
+static void *begin_in_thread(void *ret)
+{
+    turn(0); /* so the loop is this thread's */
+    *(struct evert__file **)ret = ask_to_open();
+    return NULL;
+}
+
+/* A ring takes nothing from the thread that frees the loop; what it had, it has no more. */
+static void test_what_a_thread_that_has_ended_had_asked_for_is_given_up(void **state)
+{
+    struct evert__file *file;
+    pthread_t thread;
+    (void)state;
+    int descriptors = open_descriptors();
+    int threads = on_uring() ? INT_MAX : entries_of("/proc/self/task"); /* those are not ours */
+    assert_int_equal(pthread_create(&thread, NULL, begin_in_thread, &file), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_true(evert__file_cancel(file));
+    evert_loop *ended = loop;
+    assert_int_equal(evert_loop_new(&loop), 0); /* so that there are as many descriptors */
+    evert_loop_free(ended);
+    let_go_and_wait(descriptors, threads);
+    assert_int_equal(told, 0);
+}
+
+static struct evert__file *inherited;
+
+static void cancel_in_child(void)
+{
+    MUST(!evert__file_cancel(inherited));
+}
+
+/* P9: what is on its way is the parent's. */
+static void test_a_child_cancels_nothing(void **state)
+{
+    (void)state;
+    inherited = begin_to_open();
+    assert_int_equal(exit_of(fork_child(cancel_in_child)), 0);
+    int other = open(fifo, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+    run_until(&told, 1);
+    assert_true(inherited->result >= 0);
+    evert__file_free(inherited);
+    close(other);
+}
+
+/* The ring has it, and is asked once to end it; it is told once, whatever becomes of it. */
+static void test_a_second_cancel_has_no_effect(void **state)
+{
+    char byte = 'x';
+    (void)state;
+    if (strcmp(evert_loop_backend(loop), "uring") != 0)
+        return; /* elsewhere the first one may have ended it */
+    struct evert__file *read = evert__file_new(loop, EVERT__FILE_READ, NULL, NULL);
+    assert_non_null(read);
+    int zero = open("/dev/zero", O_RDONLY | O_CLOEXEC);
+    told = 0;
+    read->fd = zero;
+    read->memory = &byte;
+    read->size = 1;
+    read->done = note_file;
+    assert_false(evert__file_start(read));
+    assert_false(evert__file_cancel(read));
+    assert_false(evert__file_cancel(read));
+    run_until(&told, 1);
+    turns(3);
+    assert_int_equal(told, 1);
+    assert_true(read->result == 1 || read->result == -ECANCELED);
+    assert_int_equal(byte, read->result == 1 ? 0 : 'x');
+    evert__file_free(read);
+    close(zero);
+}
+
 /* Not the common one: that sets the allocator, which threads that were left have just used. */
 static int teardown(void **state)
 {
@@ -153,6 +233,9 @@ int main(void)
         CASE(test_the_loop_goes_on_while_a_file_is_opened),
         CASE(test_an_open_that_hangs_is_given_up_and_never_told),
         CASE(test_what_has_not_begun_ends_at_once_without_effect),
+        CASE(test_what_a_thread_that_has_ended_had_asked_for_is_given_up),
+        CASE(test_a_child_cancels_nothing),
+        CASE(test_a_second_cancel_has_no_effect),
     };
     return cmocka_run_group_tests(tests, make_fifo, remove_fifo);
 }
