@@ -463,6 +463,8 @@ static void test_meanwhile_both_are_busy(void **state)
     check_rc(evert_puts(b.out.s, "x"), -EBUSY);
     check_rc(evert_forward(b.in.s, b.out.s), -EBUSY);
     check_rc(evert_forward(b.in.s, b.in.s), -EBUSY);
+    peer_say(b.in.peer, "on"); /* and who was first does not notice */
+    peer_hears(b.out.peer, "on");
     check_rc(evert_puts(b.in.s, "back"), 0); /* the other ways are free */
     check_rc(evert_flush(b.in.s), 0);
     peer_hears(b.in.peer, "back");

@@ -87,6 +87,13 @@ static int send_it(void *arg)
     return 0;
 }
 
+/* The same behind a few bytes that were only queued. */
+static int send_behind(void *arg)
+{
+    check_rc(evert_puts(((struct sender *)arg)->s, "before"), 0);
+    return send_it(arg);
+}
+
 static void check_peer_gets(int peer, size_t from, size_t size)
 {
     char *got = malloc(size + 1);
@@ -102,8 +109,7 @@ static void check_sent(struct ends e, struct sender sender, size_t wanted)
     evert_scope scope;
     sender.s = e.s;
     evert_scope_enter(&scope, evert_after(PATIENCE));
-    check_rc(evert_puts(e.s, "before"), 0);
-    check_rc(evert_spawn(&scope, send_it, &sender), 0);
+    check_rc(evert_spawn(&scope, send_behind, &sender), 0);
     peer_hears(e.peer, "before");
     check_peer_gets(e.peer, (size_t)sender.offset, wanted);
     check_rc(evert_scope_leave(&scope, 0), 0);
@@ -442,6 +448,18 @@ static void test_without_a_thread_it_is_read_all_the_same(void **state)
 
 /* ---- Who else writes ---- */
 
+/* A task that tries to write in each turn. */
+static int intrude(void *arg)
+{
+    const struct sender *sender = (const struct sender *)arg;
+    while (!sender->done) {
+        if (sender->s->in_steps)
+            check_rc(evert_puts(sender->s, "x"), -EBUSY);
+        check_rc(evert_yield(), 0);
+    }
+    return 0;
+}
+
 /* S3, S10: from the first step to the last, whatever it waits for. */
 static void test_meanwhile_nobody_else_writes(void **state)
 {
@@ -455,10 +473,11 @@ static void test_meanwhile_nobody_else_writes(void **state)
         let_say(i == 0 ? 0 : -EAGAIN, 0);
         evert_scope_enter(&scope, evert_after(PATIENCE));
         check_rc(evert_spawn(&scope, send_it, &sender), 0);
+        check_rc(evert_spawn(&scope, intrude, &sender), 0);
         while (e.s->writer == NULL && !sender.done)
             turns(1);
         for (size_t got = 0; got < LARGE; got += 65536) {
-            if (!sender.done) {
+            if (e.s->in_steps) {
                 check_rc(evert_puts(e.s, "x"), -EBUSY);
                 check_rc(evert_flush(e.s), -EBUSY);
                 check_rc(evert_write_eof(e.s), -EBUSY);
