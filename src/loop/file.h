@@ -106,4 +106,7 @@ bool evert__adverse_may_read(evert_loop *loop, size_t *size);
 bool evert__pool_start(struct evert__file *file);
 bool evert__pool_cancel(struct evert__file *file);
 
+/* The loop's threads for files, made when first asked for. */
+int evert__file_workers(evert_loop *loop, struct evert__workers **ret);
+
 #endif

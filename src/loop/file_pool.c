@@ -29,7 +29,7 @@ static void pool_fini(struct evert__part *part, evert_loop *loop)
     evert__free(pool);
 }
 
-static int pool_of(evert_loop *loop, struct pool **ret)
+int evert__file_workers(evert_loop *loop, struct evert__workers **ret)
 {
     struct pool *pool = (struct pool *)loop->parts[EVERT__PART_FILES];
     if (pool == NULL) {
@@ -44,7 +44,7 @@ static int pool_of(evert_loop *loop, struct pool **ret)
         }
         loop->parts[EVERT__PART_FILES] = &pool->part;
     }
-    *ret = pool;
+    *ret = pool->workers;
     return 0;
 }
 
@@ -75,12 +75,12 @@ static void discard(struct evert__job *job)
 
 bool evert__pool_start(struct evert__file *file)
 {
-    struct pool *pool;
-    int rc = pool_of(file->loop, &pool);
+    struct evert__workers *workers;
+    int rc = evert__file_workers(file->loop, &workers);
     file->pooled = true;
     file->job = (struct evert__job){.work = work, .done = worked, .discard = discard};
     if (rc == 0)
-        rc = evert__job_start(pool->workers, &file->job);
+        rc = evert__job_start(workers, &file->job);
     if (rc == 0)
         return false;
     /* A file has to be closed, if need be by who must not be held up. */

@@ -40,7 +40,6 @@ enum evert__part_kind {
     EVERT__PART_TASKS,
     EVERT__PART_NAMES,
     EVERT__PART_FILES,
-    EVERT__PART_READERS,
     EVERT__PART_PIPES,
     EVERT__PART_CHUNKS,
     EVERT__PARTS

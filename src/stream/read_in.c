@@ -13,24 +13,10 @@
 #include "base/alloc.h"
 #include "base/sys.h"
 #include "base/sys_file.h"
-#include "loop/worker.h"
+#include "loop/file.h"
 
-enum {
-    THREADS = 4,
-    AHEAD = 4, /* so many pieces the kernel is asked to have ready behind one that was not there */
-};
-
-/* How long a thread without work stays. */
-#define IDLE (5 * EVERT_SECOND)
-
-/* How long freeing a loop waits for reads that are under way. */
-#define PATIENCE (100 * EVERT_MILLISECOND)
-
-/* A loop's threads for files. */
-struct readers {
-    struct evert__part part;
-    struct evert__workers *workers;
-};
+/* So many pieces the kernel is asked to have ready behind one that was not there. */
+enum { AHEAD = 4 };
 
 struct evert__piece {
     struct evert__job job;
@@ -41,33 +27,6 @@ struct evert__piece {
     ssize_t result;
     char *memory;
 };
-
-static void readers_fini(struct evert__part *part, evert_loop *loop)
-{
-    struct readers *readers = EVERT__CONTAINER(part, struct readers, part);
-    (void)loop;
-    evert__workers_free(readers->workers, PATIENCE);
-    evert__free(readers);
-}
-
-static int workers_of(evert_loop *loop, struct evert__workers **ret)
-{
-    struct readers *readers = (struct readers *)loop->parts[EVERT__PART_READERS];
-    if (readers == NULL) {
-        readers = evert__alloc_zero(sizeof(*readers));
-        if (readers == NULL)
-            return -ENOMEM;
-        int rc = evert__workers_new(loop, THREADS, IDLE, &readers->workers);
-        if (rc < 0) {
-            evert__free(readers);
-            return rc;
-        }
-        readers->part.fini = readers_fini;
-        loop->parts[EVERT__PART_READERS] = &readers->part;
-    }
-    *ret = readers->workers;
-    return 0;
-}
 
 static void read_piece(struct evert__job *job)
 {
@@ -127,7 +86,7 @@ static int read_here(struct evert__piece *p, struct evert__read_in *r)
 int evert__read_in_start(struct evert__read_in *r)
 {
     struct evert__workers *workers;
-    int rc = workers_of(r->loop, &workers);
+    int rc = evert__file_workers(r->loop, &workers);
     if (rc < 0)
         return rc;
     struct evert__piece *p = new_piece(r);
