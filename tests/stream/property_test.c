@@ -473,14 +473,15 @@ static void start_read(struct end *e)
 
 enum { WRITE, FLUSH, WRITE_EOF };
 
-/* A write that was cancelled has had no effect, or broke the write side. */
+/* A write that was cancelled has had no effect, or broke the write side, where no abort did. */
 static void see_cancelled_write(struct end *e)
 {
     if (e->stream->write_error == 0) {
         e->out->offered = e->out->written;
         return;
     }
-    check_rc(e->stream->write_error, -ECANCELED);
+    if (e->stream->write_error != -ECANCELED)
+        check_error(e, e->stream->write_error);
     e->out->cut = e->stuck = true;
 }
 
