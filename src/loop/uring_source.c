@@ -234,8 +234,13 @@ static ssize_t take_kept(struct evert__fd *fd, void *buffer, size_t size)
         taken = take_what_is_kept(fd, buffer, size);
     else
         return taken;
-    /* With nothing in the ring, or a buffer that was full, there may be more in the socket. */
-    fd->readable = has_something(fd) || fd->ringed.mode == NOTHING || fd->ringed.full;
+    /*
+     * With nothing in the ring, or a buffer that was full, there may be more in the socket. And on
+     * all but TCP: Linux 6.18 does not always tell of the end of a Unix socket behind its bytes, so
+     * it is looked for, as on epoll.
+     */
+    fd->readable = has_something(fd) || fd->ringed.mode == NOTHING || fd->ringed.full ||
+                   !(fd->drained_by_short_read || fd->accepts);
     return taken;
 }
 

@@ -197,6 +197,42 @@ static void test_what_came_together_is_taken_before_what_comes_meanwhile(void **
     close_pair();
 }
 
+enum { SHUT, CLOSED, CLOSED_UNREAD, ENDS };
+
+static void end_peer(int how)
+{
+    if (how == SHUT) {
+        assert_int_equal(shutdown(peer, SHUT_WR), 0);
+        return;
+    }
+    if (how == CLOSED_UNREAD)
+        plain_send(r.fd.number, "x", 1);
+    close(peer);
+    peer = dup(0);
+}
+
+/* F20: of a Unix socket, whatever the ring says of it. */
+static void test_an_end_that_comes_together_with_bytes_is_told(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 8 * ENDS; i++) {
+        open_pair();
+        arm_in_the_kernel();
+        r.piece = i % 2 ? 1000 : 4096;
+        if (i % 4 < 2)
+            r.source.ready = only_count;
+        feed(i % 8 < 4 ? 500 : EVERT__URING_BUFFER + 500);
+        end_peer(i / 8);
+        run_until(&r.told, 1);
+        receiver_take(&r);
+        r.source.ready = receiver_ready;
+        run_until(&r.ended, 1);
+        assert_true(r.result == 0 || (i / 8 == CLOSED_UNREAD && r.result == -ECONNRESET));
+        assert_int_equal(r.size, fed);
+        close_pair();
+    }
+}
+
 /* F15: submitting in mid-turn, for a full queue, completes nothing that waited in the kernel. */
 static void test_a_full_queue_changes_no_order(void **state)
 {
@@ -781,6 +817,7 @@ int main(void)
 {
     static const struct CMUnitTest tests[] = {
         LOOP_CASE(test_what_came_together_is_taken_before_what_comes_meanwhile),
+        LOOP_CASE(test_an_end_that_comes_together_with_bytes_is_told),
         LOOP_CASE(test_a_full_queue_changes_no_order),
         LOOP_CASE(test_nothing_is_lost_when_the_kernel_takes_nothing),
         LOOP_CASE(test_a_kernel_that_takes_nothing_is_not_pressed),
