@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -86,20 +85,6 @@ int evert__sys_statx(int folder, const char *path, int flags, void *ret)
 int evert__sys_rename(const char *from, const char *to)
 {
     MAKE(int, RENAME, NULL, rename(from, to), true);
-}
-
-static int get_size(int fd, int64_t *ret)
-{
-    struct stat status;
-    int rc = fstat(fd, &status);
-    if (rc == 0)
-        *ret = status.st_size;
-    return rc;
-}
-
-int evert__sys_file_size(int fd, int64_t *ret)
-{
-    MAKE(int, STAT, NULL, get_size(fd, ret), true);
 }
 
 int evert__sys_file_flags(int fd)

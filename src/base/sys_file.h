@@ -30,7 +30,6 @@ int evert__sys_statx(int folder, const char *path, int flags, void *ret);
 int evert__sys_rename(const char *from, const char *to);
 
 /* Of an open file, without waiting. */
-int evert__sys_file_size(int fd, int64_t *ret);
 int evert__sys_file_flags(int fd); /* as of open(2) */
 int evert__sys_set_file_flags(int fd, int flags);
 int evert__sys_has_offsets(int fd); /* 0; -ESPIPE of a pipe, a socket, a terminal */

@@ -109,8 +109,8 @@ static bool is_direct(int fd, const void *buffer, size_t size, int64_t offset)
 /* Linux 5.9 and 5.10 say 0 also where a read would have to wait: BUGS in preadv2(2). */
 static bool is_at_end(int fd, int64_t offset)
 {
-    int64_t size;
-    return evert__sys_file_size(fd, &size) == 0 && offset >= size;
+    struct stat status;
+    return evert__sys_fstat(fd, &status) == 0 && offset >= status.st_size;
 }
 
 ssize_t evert__file_read_now(evert_loop *loop, int fd, void *buffer, size_t size, int64_t offset)

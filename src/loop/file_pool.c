@@ -3,49 +3,13 @@
  * Files by threads: where there is no ring, and for what is no better off in one. They share
  * nothing with the threads that look names up, which may hang for longer than any disk.
  */
-#include <errno.h>
-
-#include "base/alloc.h"
 #include "loop/file.h"
 
 enum { THREADS = 8 };
 
-/* How long a thread without work stays. */
-#define IDLE (5 * EVERT_SECOND)
-
-/* How long freeing a loop waits for what was given up and is still under way. */
-#define PATIENCE (100 * EVERT_MILLISECOND)
-
-struct pool {
-    struct evert__part part;
-    struct evert__workers *workers;
-};
-
-static void pool_fini(struct evert__part *part, evert_loop *loop)
-{
-    struct pool *pool = EVERT__CONTAINER(part, struct pool, part);
-    (void)loop;
-    evert__workers_free(pool->workers, PATIENCE);
-    evert__free(pool);
-}
-
 int evert__file_workers(evert_loop *loop, struct evert__workers **ret)
 {
-    struct pool *pool = (struct pool *)loop->parts[EVERT__PART_FILES];
-    if (pool == NULL) {
-        pool = evert__alloc_zero(sizeof(*pool));
-        if (pool == NULL)
-            return -ENOMEM;
-        pool->part.fini = pool_fini;
-        int rc = evert__workers_new(loop, THREADS, IDLE, &pool->workers);
-        if (rc < 0) {
-            evert__free(pool);
-            return rc;
-        }
-        loop->parts[EVERT__PART_FILES] = &pool->part;
-    }
-    *ret = pool->workers;
-    return 0;
+    return evert__workers_of(loop, EVERT__PART_FILES, THREADS, ret);
 }
 
 static struct evert__file *file_of(struct evert__job *job)

@@ -227,13 +227,12 @@ static ssize_t take_what_is_kept(struct evert__fd *fd, void *buffer, size_t size
 
 static ssize_t take_kept(struct evert__fd *fd, void *buffer, size_t size)
 {
-    ssize_t taken = fd->ended ? 0 : fd->error;
-    if (!evert__sys_uring_answered(fd->accepts ? EVERT__SYS_ACCEPT : EVERT__SYS_RECV,
-                                   fd->accepts ? NULL : &size, &taken) ||
-        taken == -EAGAIN)
-        taken = take_what_is_kept(fd, buffer, size);
-    else
+    ssize_t taken;
+    if (evert__sys_uring_answered(fd->accepts ? EVERT__SYS_ACCEPT : EVERT__SYS_RECV,
+                                  fd->accepts ? NULL : &size, &taken) &&
+        taken != -EAGAIN)
         return taken;
+    taken = take_what_is_kept(fd, buffer, size);
     /*
      * With nothing in the ring, or a buffer that was full, there may be more in the socket. And on
      * all but TCP: Linux 6.18 does not always tell of the end of a Unix socket behind its bytes, so

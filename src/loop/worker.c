@@ -283,3 +283,44 @@ void evert__job_abandon(struct evert__job *job)
     if (queued)
         job->discard(job);
 }
+
+/* ---- As a part of a loop ---- */
+
+/* How long a thread without work stays. */
+#define IDLE (5 * EVERT_SECOND)
+
+/* How long freeing a loop waits for what was given up and is still under way. */
+#define PATIENCE (100 * EVERT_MILLISECOND)
+
+struct pool {
+    struct evert__part part;
+    struct evert__workers *workers;
+};
+
+static void pool_fini(struct evert__part *part, evert_loop *loop)
+{
+    struct pool *pool = EVERT__CONTAINER(part, struct pool, part);
+    (void)loop;
+    evert__workers_free(pool->workers, PATIENCE);
+    evert__free(pool);
+}
+
+int evert__workers_of(evert_loop *loop, enum evert__part_kind part, unsigned most,
+                      struct evert__workers **ret)
+{
+    struct pool *pool = (struct pool *)loop->parts[part];
+    if (pool == NULL) {
+        pool = evert__alloc_zero(sizeof(*pool));
+        if (pool == NULL)
+            return -ENOMEM;
+        pool->part.fini = pool_fini;
+        int rc = evert__workers_new(loop, most, IDLE, &pool->workers);
+        if (rc < 0) {
+            evert__free(pool);
+            return rc;
+        }
+        loop->parts[part] = &pool->part;
+    }
+    *ret = pool->workers;
+    return 0;
+}

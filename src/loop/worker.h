@@ -33,6 +33,13 @@ int evert__workers_new(evert_loop *loop, unsigned most, evert_time idle,
 void evert__workers_free(struct evert__workers *workers, evert_time limit);
 
 /*
+ * Those that a loop has as one of its parts, made when first asked for. Their threads stay for some
+ * seconds without work; freeing the loop waits a little for what blocks.
+ */
+int evert__workers_of(evert_loop *loop, enum evert__part_kind part, unsigned most,
+                      struct evert__workers **ret);
+
+/*
  * Hands a job to a worker. On failure the job is the caller's still: where no thread can be had and
  * none is there, and with EVERT_ECLOSED in a child of a fork.
  */

@@ -14,18 +14,6 @@
 
 enum { THREADS = 4, MOST_ADDRESSES = 16 };
 
-/* How long a thread without work stays. */
-#define IDLE (5 * EVERT_SECOND)
-
-/* How long freeing a loop waits for lookups that are under way. */
-#define PATIENCE (100 * EVERT_MILLISECOND)
-
-/* A loop's threads for names. */
-struct names {
-    struct evert__part part;
-    struct evert__workers *workers;
-};
-
 struct evert__name {
     struct evert__job job;
     struct evert__lookup *lookup; /* NULL when it is not waited for */
@@ -109,38 +97,11 @@ static void discard(struct evert__job *job)
     evert__free(name);
 }
 
-static void names_fini(struct evert__part *part, evert_loop *loop)
-{
-    struct names *names = EVERT__CONTAINER(part, struct names, part);
-    (void)loop;
-    evert__workers_free(names->workers, PATIENCE);
-    evert__free(names);
-}
-
-static int names_of(evert_loop *loop, struct names **ret)
-{
-    struct names *names = (struct names *)loop->parts[EVERT__PART_NAMES];
-    if (names == NULL) {
-        names = evert__alloc_zero(sizeof(*names));
-        if (names == NULL)
-            return -ENOMEM;
-        names->part.fini = names_fini;
-        int rc = evert__workers_new(loop, THREADS, IDLE, &names->workers);
-        if (rc < 0) {
-            evert__free(names);
-            return rc;
-        }
-        loop->parts[EVERT__PART_NAMES] = &names->part;
-    }
-    *ret = names;
-    return 0;
-}
-
 static int start_job(struct evert__lookup *lookup, const struct evert__endpoint *endpoint,
                      bool passive)
 {
-    struct names *names;
-    int rc = names_of(lookup->loop, &names);
+    struct evert__workers *workers;
+    int rc = evert__workers_of(lookup->loop, EVERT__PART_NAMES, THREADS, &workers);
     if (rc < 0)
         return rc;
     struct evert__name *name = evert__alloc_zero(sizeof(*name));
@@ -150,7 +111,7 @@ static int start_job(struct evert__lookup *lookup, const struct evert__endpoint 
     name->lookup = lookup;
     name->endpoint = *endpoint;
     name->passive = passive;
-    rc = evert__job_start(names->workers, &name->job);
+    rc = evert__job_start(workers, &name->job);
     if (rc < 0)
         evert__free(name);
     else
