@@ -129,7 +129,7 @@ ssize_t evert__sys_read(int fd, void *buffer, size_t size);
 ssize_t evert__sys_write(int fd, const void *data, size_t size);
 ssize_t evert__sys_write_quietly(int fd, const void *data, size_t size); /* never a SIGPIPE */
 int evert__sys_dup(int fd);                                              /* CLOEXEC */
-int evert__sys_will_need(int fd, int64_t offset, size_t size); /* posix_fadvise(2) */
+int evert__sys_will_need(int fd, int64_t offset, size_t size);           /* posix_fadvise(2) */
 int evert__sys_fstat(int fd, struct stat *ret);
 int evert__sys_fstatfs(int fd, struct statfs *ret);
 
