@@ -12,8 +12,9 @@
  * number of pages, so that those at the tops differ in all the bits by which they are cached. It is
  * one page more and not several, since the kernel's own tables are paid for by the address.
  *
- * The pool keeps 256 stacks warm. What is above that goes back to the system a little later and in
- * batches, so that a burst of tasks does not pay for unmapping and mapping again.
+ * The pool keeps 256 stacks warm. What is above that goes back to the system in batches, and only
+ * what nobody has needed for a while: so neither a burst of tasks nor a steady coming and going of
+ * a thousand pays for unmapping and mapping again.
  */
 #include "coro/stack.h"
 
@@ -34,7 +35,7 @@
 enum { WARM = 256, BATCH = 512, PAGE = 4096, LEAST = 16 * 1024 };
 enum { LINE = 64, LINES = 32 };
 
-#define TRIM_AFTER (100 * EVERT_MILLISECOND)
+#define TRIM_AFTER EVERT_SECOND
 
 /* Whether guards by advice hold on this kernel: 0 not known, 1 yes, -1 no. */
 static atomic_int advice_holds;
@@ -113,21 +114,31 @@ static struct evert__stack *take(struct evert__stack_pool *pool, struct evert__l
 {
     evert__link_remove(link);
     pool->count--;
+    if (pool->unused > pool->count)
+        pool->unused = pool->count;
     return EVERT__CONTAINER(link, struct evert__stack, link);
+}
+
+/* Until then it is noted how few there ever were: so many were not needed. */
+static void look_later(struct evert__stack_pool *pool)
+{
+    pool->unused = pool->count;
+    if (pool->count > WARM)
+        evert__timer_set(pool->loop, &pool->trim, evert__time_add(pool->loop->now, TRIM_AFTER));
 }
 
 static void trim(struct evert__ready *ready)
 {
     struct evert__stack_pool *pool = EVERT__CONTAINER(ready, struct evert__stack_pool, trim.ready);
-    for (int i = 0; i < BATCH && pool->count > WARM; i++) {
+    unsigned most = pool->unused < BATCH ? pool->unused : BATCH;
+    for (unsigned i = 0; i < most && pool->count > WARM; i++) {
         struct evert__stack *stack = take(pool, pool->warm.prev);
         if (unmap_stack(stack) < 0) {
             keep(pool, stack); /* unmapping in the midst of a mapping may fail for want of one */
             return;
         }
     }
-    if (pool->count > WARM)
-        evert__timer_set(pool->loop, &pool->trim, evert__time_add(pool->loop->now, TRIM_AFTER));
+    look_later(pool);
 }
 
 void evert__stack_pool_init(struct evert__stack_pool *pool, evert_loop *loop)
@@ -160,5 +171,5 @@ void evert__stack_put(struct evert__stack_pool *pool, struct evert__stack *stack
     }
     keep(pool, stack);
     if (pool->count > WARM && !evert__timer_is_set(&pool->trim))
-        evert__timer_set(pool->loop, &pool->trim, evert__time_add(pool->loop->now, TRIM_AFTER));
+        look_later(pool);
 }

@@ -26,6 +26,7 @@ struct evert__stack_pool {
     evert_loop *loop;
     struct evert__link warm;
     unsigned count;
+    unsigned unused; /* as few as there were at any time since it was looked last */
     unsigned colour; /* of the next stack; see stack.c */
     struct evert__timer trim;
 };

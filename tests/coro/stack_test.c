@@ -301,6 +301,15 @@ static void fill(struct pool *pool, unsigned count)
     assert_int_equal(pool->stacks.count, count);
 }
 
+/* As if the time had passed. */
+static void look_what_is_needed(struct pool *pool)
+{
+    assert_true(evert__timer_is_set(&pool->stacks.trim));
+    evert__timer_unset(pool->loop, &pool->stacks.trim);
+    evert__timer_set(pool->loop, &pool->stacks.trim, 0);
+    check_rc(evert_loop_turn(pool->loop, EVERT_NEVER), 0);
+}
+
 static void test_the_pool_keeps_256_warm_and_gives_the_rest_back_when_idle(void **state)
 {
     struct pool pool;
@@ -310,13 +319,33 @@ static void test_the_pool_keeps_256_warm_and_gives_the_rest_back_when_idle(void 
     check_rc(evert_loop_turn(pool.loop, 0), 0);
     assert_true(pool.stacks.count > 256); /* not at once, and in batches */
     while (pool.stacks.count > 256)
-        check_rc(evert_loop_turn(pool.loop, EVERT_NEVER), 0);
+        look_what_is_needed(&pool);
     assert_int_equal(pool.stacks.count, 256);
     assert_null(evert__heap_first(&pool.loop->timers)); /* no more than 256: nothing to do */
     start_script();
     fill(&pool, 256);
     stop_script();
     assert_int_equal(script.calls[EVERT__SYS_MAP], 0);
+    pool_fini(&pool);
+}
+
+static void test_stacks_that_are_needed_again_and_again_are_not_given_back(void **state)
+{
+    struct pool pool;
+    (void)state;
+    pool_init(&pool);
+    fill(&pool, 1000);
+    start_script();
+    for (int i = 0; i < 3; i++) {
+        fill(&pool, 1000);
+        look_what_is_needed(&pool);
+    }
+    stop_script();
+    assert_int_equal(script.calls[EVERT__SYS_MAP], 0);
+    assert_int_equal(script.calls[EVERT__SYS_UNMAP], 0);
+    assert_int_equal(pool.stacks.count, 1000);
+    look_what_is_needed(&pool);
+    assert_int_equal(pool.stacks.count, 488); /* a batch less, as nobody has needed them */
     pool_fini(&pool);
 }
 
@@ -328,13 +357,12 @@ static void test_a_stack_that_cannot_be_unmapped_stays_in_the_pool(void **state)
     fill(&pool, 300);
     start_script();
     script.answers[EVERT__SYS_UNMAP] = -ENOMEM;
-    while (script.calls[EVERT__SYS_UNMAP] == 0)
-        check_rc(evert_loop_turn(pool.loop, EVERT_NEVER), 0);
+    look_what_is_needed(&pool);
     stop_script();
     assert_int_equal(pool.stacks.count, 300);
     fill(&pool, 300); /* they are as good as before */
     while (pool.stacks.count > 256)
-        check_rc(evert_loop_turn(pool.loop, EVERT_NEVER), 0);
+        look_what_is_needed(&pool);
     pool_fini(&pool);
 }
 
@@ -416,6 +444,7 @@ int main(void)
         cmocka_unit_test(test_the_stack_used_last_is_used_first),
         cmocka_unit_test(test_stacks_of_other_sizes_go_back_at_once),
         cmocka_unit_test(test_the_pool_keeps_256_warm_and_gives_the_rest_back_when_idle),
+        cmocka_unit_test(test_stacks_that_are_needed_again_and_again_are_not_given_back),
         cmocka_unit_test(test_a_stack_that_cannot_be_unmapped_stays_in_the_pool),
         everywhere(test_without_a_stack_spawning_fails_and_nothing_else),
         cmocka_unit_test(test_the_usual_size_is_enough_for_the_c_library),
