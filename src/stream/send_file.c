@@ -44,8 +44,10 @@ struct sending {
 static bool is_in_memory(int file)
 {
     struct statfs fs;
-    return evert__sys_fstatfs(file, &fs) == 0 &&
-           (fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC);
+    if (evert__sys_fstatfs(file, &fs) < 0)
+        return false;
+    uint32_t type = (uint32_t)fs.f_type; /* signed, and of the size of a word */
+    return type == TMPFS_MAGIC || type == RAMFS_MAGIC;
 }
 
 /* The kernel cannot tell whether it would have to wait. */
