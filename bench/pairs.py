@@ -18,11 +18,12 @@ import measuring
 import stats
 from context import RATE_SHARE, Context, about, is_disturbed, leave_out, show, two_digits, watched
 from measuring import Failure
-from servers import COROUTINES, RAW, Server
+from servers import COROUTINES, RAW, RAW_URING, TOO_MANY, Server
 
 ROUNDS = 9
 PEER_ROUNDS = 6         # as many tell how far another library is away
-SETS, PACED_SETS, PEER_SETS = 24, 12, 6
+SETS, PACED_SETS = 24, 12
+PEER_SETS, PEER_PACED_SETS = 6, 4
 SPARE_DESCRIPTORS = 500
 MOST_WAITED = 0.05      # of a slice, by the server or the load, for a core that others had
 
@@ -35,10 +36,14 @@ MOST_CPU = 1.05         # of CPU time for each request to raw's, at a fixed rate
 class Group:
     """Servers that are asked in turn by one load. The last one is that which may fail, if any."""
 
-    def __init__(self, servers, rounds, sets, paced_sets=0):
+    def __init__(self, servers, rounds, sets, paced_sets):
         self.servers, self.wanted, self.again = servers, rounds, rounds // 2
-        self.sets = {"sets": sets} | ({"paced-sets": paced_sets} if paced_sets else {})
-        self.rounds = []
+        self.sets = {"sets": sets, "paced-sets": paced_sets}
+        self.rounds, self.rate = [], None
+
+    def leave_out(self, failure):
+        leave_out(self.servers[-1], failure)
+        self.rounds, self.wanted = [], 0
 
     def in_order(self):
         """Back and forth."""
@@ -119,17 +124,18 @@ class Pairs:
                 if servers:
                     groups.append(Group([*servers, raw], rounds, self.sets, paced))
         return groups + [Group([context.server(COROUTINES), peer], min(PEER_ROUNDS, rounds),
-                               max(self.sets * PEER_SETS // SETS, 1))
+                               *(max(self.sets * sets // SETS, 1)
+                                 for sets in (PEER_SETS, PEER_PACED_SETS)))
                          for peer in context.peers_for(self.service)]
 
     def fits(self, servers):
         most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         return servers * self.options["connections"] <= most - SPARE_DESCRIPTORS
 
-    def measure(self, context, group, sets, rate=None):
+    def measure(self, context, group, sets):
         options = self.options | sets | {"seconds": context.seconds or self.seconds}
-        if rate:
-            options["rate"] = rate
+        if "paced-sets" in sets:
+            options["rate"] = group.rate
         found, _ = ask_in_turn(context.build / self.load, self.service, group.in_order(), options)
         full, clean = clean_sets(found, False)
         paced, clean_paced = clean_sets(found, True)
@@ -148,26 +154,32 @@ class Pairs:
                         "held": stats.one([each["per_second"] / each["rate"] for each in paced])}
         return figures
 
-    def choose_rate(self, context, groups):
-        """The first of everything is not like the rest, and so serves for this."""
-        measured = [self.measure(context, group, {"sets": 2}) for group in groups
-                    if "paced-sets" in group.sets]
-        slowest = min(stats.one(server["per_second"]) for each in measured
-                      for server in each.values())
-        return two_digits(slowest * RATE_SHARE)
+    def choose_rates(self, context, groups):
+        """The first of everything is not like the rest, and so serves for this. One rate for all
+        that are held against the same on the kernel; a peer may have to be asked for less."""
+        for group in groups:
+            try:
+                measured = self.measure(context, group, {"sets": 2})
+            except Failure as failure:
+                group.leave_out(failure)
+                continue
+            group.rate = two_digits(RATE_SHARE * min(stats.one(server["per_second"])
+                                                     for server in measured.values()))
+        rate = min(group.rate for group in groups if not group.servers[-1].peer)
+        for group in groups:
+            group.rate = min(rate, group.rate or rate)
+        return rate
 
-    def measure_rounds(self, context, groups, rate):
+    def measure_rounds(self, context, groups):
         """A round of each of the groups after another, so that all of them have all of the time."""
         while any(len(group.rounds) < group.wanted for group in groups):
             for group in groups:
                 if len(group.rounds) >= group.wanted:
                     continue
                 try:
-                    group.add(watched(lambda group=group: self.measure(context, group, group.sets,
-                                                                       rate)))
+                    group.add(watched(lambda group=group: self.measure(context, group, group.sets)))
                 except Failure as failure:
-                    leave_out(group.servers[-1], failure)
-                    group.rounds, group.wanted = [], 0
+                    group.leave_out(failure)
         return [each for group in groups for each in group.rounds]
 
     def count(self, context):
@@ -185,10 +197,10 @@ class Pairs:
 
     def run(self, context):
         groups = self.groups(context)
-        rate = self.choose_rate(context, groups)
+        rate = self.choose_rates(context, groups)
         print(f"{self.title}: {groups[0].wanted} rounds of {self.sets} slices of "
               f"{context.seconds or self.seconds} s each, then at {rate:,} a second\n", flush=True)
-        results = self.results(context, self.measure_rounds(context, groups, rate), rate)
+        results = self.results(context, self.measure_rounds(context, groups), rate)
         self.show(results)
         return results
 
@@ -203,7 +215,7 @@ class Pairs:
                     "per_second": a_second(rounds, server.name),
                     "cpu_share": stats.middle(rounds, server.name, "cpu_share")}
                     for server in servers},
-                "cpu_ns": {server.name: stats.middle(paced_only(rounds), server.name, "cpu_ns")
+                "cpu_ns": {server.name: stats.middle(without_peers(rounds), server.name, "cpu_ns")
                            for server in servers if not server.peer},
                 "beside": {server.name: self.compare(rounds, server)
                            for server in context.of_evert()},
@@ -228,9 +240,14 @@ class Pairs:
 
     @staticmethod
     def ahead(rounds, peer):
-        """How many times what a peer serves do coroutines serve, on the back end that is usual."""
+        """How many times what a peer serves do coroutines serve, on the back end that is usual; and
+        how many times its CPU time do they take for each, at a rate."""
         times = stats.summary(stats.ratios(rounds, COROUTINES, peer.name, "per_second"))
-        return times | {"level": stats.level(times["values"])}
+        cpu = {}
+        if peer.name not in TOO_MANY:
+            cpu = stats.summary(stats.ratios(rounds, COROUTINES, peer.name, "cpu_ns"))
+            cpu = {"cpu": cpu | {"level": stats.level(cpu["values"])}}
+        return times | {"level": stats.level(times["values"])} | cpu
 
     def show(self, results):
         calls = results["calls"] or {}
@@ -254,7 +271,9 @@ class Pairs:
                 show(f"at most {MOST_OVER_RAW:.0f} ns", beside["more_ns"]["verdict"])
             show(f"{server}: CPU at most {MOST_CPU}", beside["cpu"]["verdict"])
         for peer, times in results["ahead"].items():
-            show(f"times {peer}", f"{stats.words(times['values'])}: {times['level']}")
+            cpu = times.get("cpu")
+            show(f"times {peer}", f"{stats.words(times['values'])}: {times['level']}"
+                 + (f"; CPU {stats.words(cpu['values'])}: {cpu['level']}" if cpu else ""))
         print(flush=True)
 
 
@@ -266,9 +285,8 @@ def a_second(rounds, name):
     return of * statistics.median(times) if times else of
 
 
-def paced_only(rounds):
-    return [{name: each for name, each in measured.items() if "cpu_ns" in each}
-            for measured in rounds]
+def without_peers(rounds):
+    return [measured for measured in rounds if RAW in measured or RAW_URING in measured]
 
 
 @dataclass
@@ -296,9 +314,9 @@ class Self:
         again = Server(f"{RAW}, again", raw.programs, raw=RAW)
         alone = Context(context.build, [again, raw], context.rounds, context.seconds)
         groups = self.of.groups(alone)
-        rate = self.of.choose_rate(alone, groups)
+        rate = self.of.choose_rates(alone, groups)
         began = measuring.now()
-        rounds = self.of.measure_rounds(alone, groups, rate)
+        rounds = self.of.measure_rounds(alone, groups)
         took = measuring.now() - began
         beside = self.of.compare(rounds, again)
         print(f"{self.title}: {len(rounds)} rounds of {self.of.sets} slices of "

@@ -13,8 +13,8 @@ from pathlib import Path
 sys.dont_write_bytecode = True
 import chart  # noqa: E402  (it must not leave compiled files among the sources)
 from context import LEAST_HELD  # noqa: E402
-from rows import ROWS, TOO_MANY  # noqa: E402
-from servers import RAW, RAW_URING  # noqa: E402
+from rows import ROWS  # noqa: E402
+from servers import RAW, RAW_URING, TOO_MANY  # noqa: E402
 
 TOP = Path(__file__).resolve().parent.parent
 
@@ -150,17 +150,22 @@ def calls_chart(pairs):
 # --- Beside other libraries -----------------------------------------------------------------------
 
 LEVELS = {"more": "ahead", "less": "behind"}
+CPU_LEVELS = {"less": "ahead", "more": "behind"}
 
 
 def peers_section(row):
     """All servers of a row, the fastest first."""
     lines = []
     for name, middle in fastest_first(row):
-        ahead = row["ahead"].get(name)
-        lines.append([name, f"{middle['per_second']:,.0f}", in_words(ahead) if ahead else "",
-                      LEVELS.get(ahead["level"], ahead["level"]) if ahead else ""])
-    return table(["server", f"{row['unit']}s a second", "Evert's coroutines, times this", ""],
-                 lines)
+        ahead = row["ahead"].get(name, {})
+        lines.append([name, f"{middle['per_second']:,.0f}", *times_and_level(ahead, LEVELS),
+                      *times_and_level(ahead.get("cpu"), CPU_LEVELS)])
+    return table(["server", f"{row['unit']}s a second", "Evert's coroutines, times this", "",
+                  "their CPU time for each, times this", ""], lines)
+
+
+def times_and_level(times, levels):
+    return [in_words(times), levels.get(times["level"], times["level"])] if times else ["", ""]
 
 
 def peers_chart(row):

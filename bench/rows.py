@@ -12,9 +12,8 @@ from beside import Beside
 from context import RATE_SHARE, is_disturbed, measure_each, show, two_digits
 from measuring import Failure
 from mixed import Mixed
-from pairs import LEAST_LARGE, LEAST_RATIO, Pairs, Self
-
-TOO_MANY = ("process",)  # of processes: what they hold is not in that of the server
+from pairs import LEAST_LARGE, LEAST_RATIO, Pairs, Self, is_clean
+from servers import TOO_MANY
 
 MOST_SLOWED = 1.5       # of the others' latency, by one that is busy
 MOST_CALLBACK = 60.0    # nanoseconds for a callback added and fired
@@ -32,19 +31,26 @@ def load_words(row):
     return " ".join(map(str, measuring.load_command(row.load, ["ADDRESS"], row.options)))
 
 
+def latency_of(pieces):
+    """Of those in which nobody waited for a core, if there are any."""
+    clean = [piece for piece in pieces if is_clean(piece)]
+    return statistics.median(piece["p99_us"] for piece in clean or pieces)
+
+
 @dataclass
 class Busy:
     """What one busy connection does to the latency of the others, beside without it.
 
     A round is of short pieces, without and with it in turn, and its figures are their medians: the
-    99th percentile of one longer piece says only whether the machine was held up in it.
+    99th percentile of one longer piece says only whether the machine was held up in it. And at half
+    of what a server can do, each request still has it woken up, so it is at its limit: a quarter.
     """
 
     name: str
     title: str
     options: dict
     rounds: int = 9
-    pieces: int = 7
+    pieces: int = 12
     kind: str = field(default="busy", init=False)
     service = "greeting"
     load = "bench/load"
@@ -58,22 +64,22 @@ class Busy:
             options = self.options | {"seconds": context.seconds or SECONDS}
             if not rate:
                 return measuring.run_one(load, process.address, **options)
-            options |= {"seconds": options["seconds"] / 4, "rate": rate}
+            options |= {"seconds": options["seconds"] / 8, "rate": rate, "pid": process.pid}
             alone, beside = zip(*(
                 (measuring.run_one(load, process.address, **options),
                  measuring.run_one(load, process.address, **options, busy=True))
                 for _ in range(self.pieces)))
-        return {"alone_us": statistics.median(piece["p99_us"] for piece in alone),
-                "busy_us": statistics.median(piece["p99_us"] for piece in beside),
+        return {"alone_us": latency_of(alone), "busy_us": latency_of(beside),
                 "held": statistics.median(piece["per_second"] for piece in alone) / rate}
 
     def run(self, context):
         count = context.rounds or self.rounds
         measured, _ = measure_each(lambda server: self.measure(context, server, None),
                                    context.without_peers())
-        rate = two_digits(min(each["per_second"] for each in measured.values()) * RATE_SHARE)
+        rate = two_digits(min(each["per_second"] for each in measured.values())
+                          * RATE_SHARE / 2)
         print(f"{self.title}: {count} rounds of {self.pieces} pieces of "
-              f"{(context.seconds or SECONDS) / 4} s without and with, at {rate:,} a second\n",
+              f"{(context.seconds or SECONDS) / 8} s without and with, at {rate:,} a second\n",
               flush=True)
         rounds = context.rounds_of(lambda server: self.measure(context, server, rate), count)
         results = {"rate": rate, "rounds": rounds, "servers": {}}

@@ -11,6 +11,7 @@ import peers
 RAW, RAW_URING = "raw epoll", "raw io_uring"
 COROUTINES = "coroutines"
 EVERT = "Evert"
+TOO_MANY = ("process",)  # of processes: what they hold is not in that of the server
 
 PROGRAMS = {
     "coroutines": {"greeting": "examples/greeting/coroutine_server",
