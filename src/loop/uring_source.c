@@ -114,7 +114,7 @@ static void begin(struct evert__source *source)
         sqe->buf_group = 0;
     } else {
         fd->ringed.mode = POLL;
-        io_uring_prep_poll_add(sqe, fd->number, POLLIN | POLLRDHUP);
+        io_uring_prep_poll_multishot(sqe, fd->number, POLLIN | POLLRDHUP);
     }
     io_uring_sqe_set_data64(sqe, data_of(fd));
 }
@@ -135,8 +135,11 @@ static void keep(struct evert__fd *fd, int result, uint32_t flags)
     if (flags & IORING_CQE_F_BUFFER)
         evert__uring_input_add(&evert__uring_of(fd->loop)->buffers, &fd->ringed,
                                flags >> IORING_CQE_BUFFER_SHIFT, result > 0 ? (unsigned)result : 0);
-    if (fd->ringed.mode != MULTISHOT)
+    if (fd->ringed.mode != MULTISHOT) {
+        if (result > 0 && (result & ~(POLLIN | POLLRDNORM)) != 0)
+            fd->drained_by_short_read = false; /* the end, or an error, lies behind the bytes */
         return;
+    }
     if (fd->accepts && result >= 0)
         keep_accepted(fd, result);
     else if (result == 0)
@@ -250,9 +253,20 @@ static void note_size(struct evert__fd *fd, ssize_t count)
         if (fd->ringed.large == 0)
             end(fd);
         fd->ringed.large = SMALL_TAKES;
-    } else if (count > 0 && count < SMALL_TAKE && fd->ringed.large > 0) {
-        fd->ringed.large--;
+    } else if (count > 0 && count < SMALL_TAKE && fd->ringed.large > 0 && --fd->ringed.large == 0) {
+        end(fd);
     }
+}
+
+/*
+ * Whether a read that came back short has emptied it, or whatever lies behind will be told of: by
+ * what is in the ring, or by what arming will put there. Only a poll that stays tells once.
+ */
+static bool is_over_for_now(const struct evert__source *source)
+{
+    const struct evert__fd *fd = source->fd;
+    return source->kind == EVERT__SOURCE_RECEIVE &&
+           (fd->ringed.mode != POLL || fd->drained_by_short_read);
 }
 
 ssize_t evert__uring_take(struct evert__source *source, void *buffer, size_t size)
@@ -266,9 +280,7 @@ ssize_t evert__uring_take(struct evert__source *source, void *buffer, size_t siz
     fd->ringed.full = false;
     if (source->kind == EVERT__SOURCE_RECEIVE)
         note_size(fd, count);
-    /* After a short one too, as arming finds what there may be behind it. */
-    if (count == -EAGAIN ||
-        (source->kind == EVERT__SOURCE_RECEIVE && count > 0 && (size_t)count < size))
+    if (count == -EAGAIN || (count > 0 && (size_t)count < size && is_over_for_now(source)))
         fd->readable = false;
     return count;
 }

@@ -9,6 +9,7 @@
 
 #include <limits.h>
 #include <pthread.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -28,15 +29,23 @@ static char byte_at(size_t place)
     return (char)(place * 7 + place / 251);
 }
 
-/* What a Unix socket was sent is in it at once. */
-static void open_pair(void)
+static void open_pair_of(bool tcp)
 {
     int fds[2];
-    unix_pair(fds);
-    receiver_init(&r, fds[0], false);
+    if (tcp)
+        tcp_pair(fds);
+    else
+        unix_pair(fds);
+    receiver_init(&r, fds[0], tcp);
     r.expected = byte_at;
     peer = fds[1];
     fed = 0;
+}
+
+/* What a Unix socket was sent is in it at once. */
+static void open_pair(void)
+{
+    open_pair_of(false);
 }
 
 static void close_pair(void)
@@ -197,6 +206,15 @@ static void test_what_came_together_is_taken_before_what_comes_meanwhile(void **
     close_pair();
 }
 
+static void wait_until_there(int number, int size)
+{
+    int there = 0;
+    do {
+        wait_for(number, POLLIN);
+        assert_int_equal(ioctl(number, FIONREAD, &there), 0);
+    } while (there < size);
+}
+
 enum { SHUT, CLOSED, CLOSED_UNREAD, ENDS };
 
 static void end_peer(int how)
@@ -234,6 +252,31 @@ static void test_an_end_that_comes_together_with_bytes_is_told(void **state)
 }
 
 /* F15: submitting in mid-turn, for a full queue, completes nothing that waited in the kernel. */
+/* Of large pieces the ring tells when some come, and not of each thing that came with them. */
+static void test_an_end_that_comes_together_with_bytes_behind_large_ones_is_told(void **state)
+{
+    (void)state;
+    for (int how = SHUT; how <= CLOSED; how++) {
+        open_pair_of(true);
+        feed(20000);
+        wait_until_there(r.fd.number, 20000);
+        take(20000);
+        arm_in_the_kernel();
+        r.source.ready = only_count;
+        feed(500);
+        end_peer(how);
+        wait_for(r.fd.number, POLLRDHUP);
+        run_until(&r.told, 1);
+        assert_true(in_the_socket(r.fd.number));
+        r.source.ready = receiver_ready;
+        receiver_take(&r);
+        run_until(&r.ended, 1);
+        assert_int_equal(r.result, 0);
+        assert_int_equal(r.size, fed);
+        close_pair();
+    }
+}
+
 static void test_a_full_queue_changes_no_order(void **state)
 {
     (void)state;
@@ -818,6 +861,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         LOOP_CASE(test_what_came_together_is_taken_before_what_comes_meanwhile),
         LOOP_CASE(test_an_end_that_comes_together_with_bytes_is_told),
+        LOOP_CASE(test_an_end_that_comes_together_with_bytes_behind_large_ones_is_told),
         LOOP_CASE(test_a_full_queue_changes_no_order),
         LOOP_CASE(test_nothing_is_lost_when_the_kernel_takes_nothing),
         LOOP_CASE(test_a_kernel_that_takes_nothing_is_not_pressed),
