@@ -14,8 +14,6 @@
  */
 #include <evert/stream/transfer.h>
 
-#include <linux/magic.h>
-
 #include "base/alloc.h"
 #include "base/sys.h"
 #include "base/sys_file.h"
@@ -41,13 +39,16 @@ struct sending {
 
 /* ---- In memory, or not ---- */
 
+/* The numbers are in statfs(2); the header with their names does not come with every C library. */
+static const uint32_t TMPFS = 0x01021994, RAMFS = 0x858458f6;
+
 static bool is_in_memory(int file)
 {
     struct statfs fs;
     if (evert__sys_fstatfs(file, &fs) < 0)
         return false;
     uint32_t type = (uint32_t)fs.f_type; /* signed, and of the size of a word */
-    return type == TMPFS_MAGIC || type == RAMFS_MAGIC;
+    return type == TMPFS || type == RAMFS;
 }
 
 /* The kernel cannot tell whether it would have to wait. */
