@@ -228,10 +228,10 @@ static ssize_t take(struct evert__source *source, void *buffer, size_t size)
 {
     evert_loop *loop = source->fd->loop;
     /* That a loop cannot be woken at all has to be found when it is made. */
-    bool must_answer = source->kind == EVERT__SOURCE_COUNTER && source->fd->slot == 0;
+    bool must_answer = source->fd->kind == EVERT__SOURCE_COUNTER && source->fd->slot == 0;
     if (draw(loop, 4) == 0 && !must_answer)
         return -EAGAIN;
-    if (source->kind == EVERT__SOURCE_RECEIVE && size > 1 && draw(loop, 2))
+    if (source->fd->kind == EVERT__SOURCE_RECEIVE && size > 1 && draw(loop, 2))
         size = 1 + draw(loop, (uint32_t)(size < 20000 ? size : 20000));
     return inner_of(loop)->take(source, buffer, size);
 }

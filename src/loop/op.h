@@ -42,6 +42,12 @@ struct evert__ringed {
     uint8_t large : 3;   /* it comes in large pieces: not so after this many small ones */
 };
 
+enum evert__source_kind {
+    EVERT__SOURCE_RECEIVE, /* bytes of a socket */
+    EVERT__SOURCE_ACCEPT,  /* connections of a listening socket */
+    EVERT__SOURCE_COUNTER  /* the count of an eventfd */
+};
+
 struct evert__fd {
     evert_loop *loop;
     int number; /* -1 once closed */
@@ -52,7 +58,7 @@ struct evert__fd {
             bool writable;  /* the same of writing */
             bool ended : 1; /* an event carried RDHUP, HUP or ERR; in a ring: the end has come */
             bool drained_by_short_read : 1; /* it is TCP, where a short read has emptied it */
-            bool accepts : 1;               /* in a ring: it is a listening socket */
+            uint8_t kind; /* what its source delivers: one of enum evert__source_kind */
             union {
                 uint32_t slot; /* where it is registered, plus 1; 0 if it is not */
                 struct evert__ringed ringed;
@@ -105,14 +111,7 @@ struct evert__op {
     struct evert__held held;
 };
 
-enum evert__source_kind {
-    EVERT__SOURCE_RECEIVE, /* bytes of a socket */
-    EVERT__SOURCE_ACCEPT,  /* connections of a listening socket */
-    EVERT__SOURCE_COUNTER  /* the count of an eventfd */
-};
-
 struct evert__source {
-    enum evert__source_kind kind;
     struct evert__fd *fd;
     void (*ready)(struct evert__source *source); /* never from inside take or arm */
 };
@@ -184,6 +183,15 @@ enum { EVERT__MUCH = 16384 };
  */
 ssize_t evert__fd_send_file(struct evert__fd *fd, int file, int64_t offset, size_t size);
 ssize_t evert__fd_send_pipe(struct evert__fd *fd, int pipe, size_t size);
+
+/* What this descriptor delivers, of which `ready` tells. */
+static inline void evert__source_init(struct evert__source *source, struct evert__fd *fd,
+                                      enum evert__source_kind kind,
+                                      void (*ready)(struct evert__source *source))
+{
+    fd->kind = (uint8_t)kind;
+    *source = (struct evert__source){.fd = fd, .ready = ready};
+}
 
 /*
  * Takes what a source has. RECEIVE, COUNTER: the count of bytes, 0 at the end. ACCEPT: a descriptor

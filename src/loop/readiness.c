@@ -100,7 +100,7 @@ bool evert__readiness_cancel(struct evert__op *op)
 ssize_t evert__take_once(const struct evert__source *source, void *buffer, size_t size)
 {
     int number = source->fd->number;
-    switch (source->kind) {
+    switch (source->fd->kind) {
     case EVERT__SOURCE_ACCEPT:
         return evert__sys_accept(number);
     case EVERT__SOURCE_COUNTER:

@@ -35,6 +35,11 @@ struct evert__uring_accepted {
     int numbers[];
 };
 
+static bool accepts(const struct evert__fd *fd)
+{
+    return fd->kind == EVERT__SOURCE_ACCEPT;
+}
+
 /* ---- What came and was not taken ---- */
 
 /* One for which there is no memory is closed, as one behind it would be. */
@@ -67,7 +72,7 @@ static int take_accepted(struct evert__uring_accepted *a)
 
 static uint32_t accepted_count(const struct evert__fd *fd)
 {
-    return fd->accepts && fd->accepted != NULL ? fd->accepted->count : 0;
+    return accepts(fd) && fd->accepted != NULL ? fd->accepted->count : 0;
 }
 
 static bool has_something(const struct evert__fd *fd)
@@ -87,7 +92,7 @@ static void drop(struct evert__uring *u, struct evert__fd *fd)
     evert__uring_input_clear(&u->buffers, &fd->ringed);
     while (accepted_count(fd) > 0)
         evert__sys_close(take_accepted(fd->accepted));
-    if (fd->accepts) {
+    if (accepts(fd)) {
         evert__free(fd->accepted);
         fd->accepted = NULL;
     }
@@ -97,7 +102,7 @@ static void drop(struct evert__uring *u, struct evert__fd *fd)
 
 static uint64_t data_of(const struct evert__fd *fd)
 {
-    return (uint64_t)(uintptr_t)fd | (fd->accepts ? EVERT__URING_LISTENER : EVERT__URING_SOURCE);
+    return (uint64_t)(uintptr_t)fd | (accepts(fd) ? EVERT__URING_LISTENER : EVERT__URING_SOURCE);
 }
 
 static void begin(struct evert__source *source)
@@ -105,10 +110,9 @@ static void begin(struct evert__source *source)
     struct evert__fd *fd = source->fd;
     struct io_uring_sqe *sqe = evert__uring_sqe(evert__uring_of(fd->loop));
     fd->ringed.mode = MULTISHOT;
-    if (source->kind == EVERT__SOURCE_ACCEPT) {
-        fd->accepts = true;
+    if (fd->kind == EVERT__SOURCE_ACCEPT) {
         io_uring_prep_multishot_accept(sqe, fd->number, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    } else if (source->kind == EVERT__SOURCE_RECEIVE && fd->ringed.large == 0) {
+    } else if (fd->kind == EVERT__SOURCE_RECEIVE && fd->ringed.large == 0) {
         io_uring_prep_recv_multishot(sqe, fd->number, NULL, 0, 0);
         sqe->flags |= IOSQE_BUFFER_SELECT;
         sqe->buf_group = 0;
@@ -140,7 +144,7 @@ static void keep(struct evert__fd *fd, int result, uint32_t flags)
             fd->drained_by_short_read = false; /* the end, or an error, lies behind the bytes */
         return;
     }
-    if (fd->accepts && result >= 0)
+    if (accepts(fd) && result >= 0)
         keep_accepted(fd, result);
     else if (result == 0)
         fd->ended = true;
@@ -231,8 +235,8 @@ static ssize_t take_what_is_kept(struct evert__fd *fd, void *buffer, size_t size
 static ssize_t take_kept(struct evert__fd *fd, void *buffer, size_t size)
 {
     ssize_t taken;
-    if (evert__sys_uring_answered(fd->accepts ? EVERT__SYS_ACCEPT : EVERT__SYS_RECV,
-                                  fd->accepts ? NULL : &size, &taken) &&
+    if (evert__sys_uring_answered(accepts(fd) ? EVERT__SYS_ACCEPT : EVERT__SYS_RECV,
+                                  accepts(fd) ? NULL : &size, &taken) &&
         taken != -EAGAIN)
         return taken;
     taken = take_what_is_kept(fd, buffer, size);
@@ -242,7 +246,7 @@ static ssize_t take_kept(struct evert__fd *fd, void *buffer, size_t size)
      * it is looked for, as on epoll.
      */
     fd->readable = has_something(fd) || fd->ringed.mode == NOTHING || fd->ringed.full ||
-                   !(fd->drained_by_short_read || fd->accepts);
+                   !(fd->drained_by_short_read || accepts(fd));
     return taken;
 }
 
@@ -262,10 +266,9 @@ static void note_size(struct evert__fd *fd, ssize_t count)
  * Whether a read that came back short has emptied it, or whatever lies behind will be told of: by
  * what is in the ring, or by what arming will put there. Only a poll that stays tells once.
  */
-static bool is_over_for_now(const struct evert__source *source)
+static bool is_over_for_now(const struct evert__fd *fd)
 {
-    const struct evert__fd *fd = source->fd;
-    return source->kind == EVERT__SOURCE_RECEIVE &&
+    return fd->kind == EVERT__SOURCE_RECEIVE &&
            (fd->ringed.mode != POLL || fd->drained_by_short_read);
 }
 
@@ -278,9 +281,9 @@ ssize_t evert__uring_take(struct evert__source *source, void *buffer, size_t siz
         return -EAGAIN;
     ssize_t count = evert__take_once(source, buffer, size);
     fd->ringed.full = false;
-    if (source->kind == EVERT__SOURCE_RECEIVE)
+    if (fd->kind == EVERT__SOURCE_RECEIVE)
         note_size(fd, count);
-    if (count == -EAGAIN || (count > 0 && (size_t)count < size && is_over_for_now(source)))
+    if (count == -EAGAIN || (count > 0 && (size_t)count < size && is_over_for_now(fd)))
         fd->readable = false;
     return count;
 }
@@ -330,7 +333,7 @@ bool evert__uring_detach(struct evert__fd *fd)
     end(fd);
     if (fd == &fd->loop->wake_fd)
         return false; /* it is closed with the loop, after the ring */
-    if (fd->accepts)
+    if (accepts(fd))
         (void)evert__sys_shutdown(fd->number, SHUT_RDWR); /* newcomers are refused from now on */
     fd->error = fd->number;
     evert__list_append(&u->leaving, &fd->link);

@@ -74,8 +74,7 @@ int evert__wake_init(evert_loop *loop)
     if (number < 0)
         return number;
     evert__fd_init(&loop->wake_fd, loop, number);
-    loop->wake =
-        (struct evert__source){.kind = EVERT__SOURCE_COUNTER, .fd = &loop->wake_fd, .ready = woken};
+    evert__source_init(&loop->wake, &loop->wake_fd, EVERT__SOURCE_COUNTER, woken);
     pthread_mutex_init(&loop->lock, NULL);
     evert__list_init(&loop->calls);
     int rc = listen_again(loop);

@@ -135,8 +135,7 @@ int evert__listener_open(struct evert_listener *l, evert_loop *loop,
     l->told = INT64_MIN;
     l->reserve = evert__sys_open("/dev/null", O_RDONLY);
     evert__fd_init(&l->fd, loop, number);
-    l->source =
-        (struct evert__source){.kind = EVERT__SOURCE_ACCEPT, .fd = &l->fd, .ready = may_take};
+    evert__source_init(&l->source, &l->fd, EVERT__SOURCE_ACCEPT, may_take);
     return 0;
 }
 

@@ -32,8 +32,7 @@ int evert__connection_new(evert_loop *loop, evert_stream **ret)
         return -ENOMEM;
     s->loop = loop;
     s->fd.number = -1;
-    s->source =
-        (struct evert__source){.kind = EVERT__SOURCE_RECEIVE, .fd = &s->fd, .ready = may_read};
+    evert__source_init(&s->source, &s->fd, EVERT__SOURCE_RECEIVE, may_read);
     s->flush.run = flush;
     s->line_limit = EVERT_LINE_LIMIT;
     s->close_limit = 2000;

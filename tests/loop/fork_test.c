@@ -403,8 +403,7 @@ static void test_parent_serves_on_whatever_its_child_does(void **state)
     (void)state;
     memset(&listener, 0, sizeof(listener));
     evert__fd_init(&listener.fd, loop, tcp_bound(128, &address));
-    listener.source = (struct evert__source){
-        .kind = EVERT__SOURCE_ACCEPT, .fd = &listener.fd, .ready = accept_all};
+    evert__source_init(&listener.source, &listener.fd, EVERT__SOURCE_ACCEPT, accept_all);
     accept_all(&listener.source);
     for (size_t i = 0; i < COUNT_OF(bodies); i++) {
         int calls = 0;

@@ -796,8 +796,7 @@ static struct sockaddr_in open_acceptor(void)
     struct sockaddr_in address;
     memset(&a, 0, sizeof(a));
     evert__fd_init(&a.fd, loop, tcp_bound(64, &address));
-    a.source =
-        (struct evert__source){.kind = EVERT__SOURCE_ACCEPT, .fd = &a.fd, .ready = accept_some};
+    evert__source_init(&a.source, &a.fd, EVERT__SOURCE_ACCEPT, accept_some);
     return address;
 }
 

@@ -284,8 +284,7 @@ static inline void receiver_init(struct receiver *r, int number, bool tcp)
     *r = (struct receiver){.piece = 4096};
     evert__fd_init(&r->fd, loop, number);
     r->fd.drained_by_short_read = tcp;
-    r->source = (struct evert__source){
-        .kind = EVERT__SOURCE_RECEIVE, .fd = &r->fd, .ready = receiver_ready};
+    evert__source_init(&r->source, &r->fd, EVERT__SOURCE_RECEIVE, receiver_ready);
 }
 
 static inline void receiver_close(struct receiver *r)

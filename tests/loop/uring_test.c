@@ -665,8 +665,7 @@ static void start_to_listen(void)
 {
     listener.told = listener.count = 0;
     evert__fd_init(&listener.fd, loop, tcp_bound(200, &listener.address));
-    listener.source = (struct evert__source){
-        .kind = EVERT__SOURCE_ACCEPT, .fd = &listener.fd, .ready = listener_ready};
+    evert__source_init(&listener.source, &listener.fd, EVERT__SOURCE_ACCEPT, listener_ready);
 }
 
 static void accept_in_the_kernel(void)
