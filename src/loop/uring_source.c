@@ -280,11 +280,11 @@ ssize_t evert__uring_take(struct evert__source *source, void *buffer, size_t siz
     if (!fd->readable)
         return -EAGAIN;
     ssize_t count = evert__take_once(source, buffer, size);
+    if (count == -EAGAIN || (count > 0 && (size_t)count < size && is_over_for_now(fd)))
+        fd->readable = false;
     fd->ringed.full = false;
     if (fd->kind == EVERT__SOURCE_RECEIVE)
         note_size(fd, count);
-    if (count == -EAGAIN || (count > 0 && (size_t)count < size && is_over_for_now(fd)))
-        fd->readable = false;
     return count;
 }
 
