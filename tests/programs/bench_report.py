@@ -112,13 +112,13 @@ def a_disturbed_round_is_set_aside_not_for_ever():
     def round_with(others):
         return {RAW: {"others": others}}
 
-    group = pairs.Group(SERVERS, 4, 1)
+    group = pairs.Group(SERVERS, 4, 1, 1)
     order = group.in_order()
     for others in (0.5, 0.0, 0.5, 0.6):
         group.add(round_with(others))
     expect("rounds", [round_with(0.0), round_with(0.6)], group.rounds)
     expect("order", (SERVERS, SERVERS, SERVERS[::-1]),
-           (order, group.in_order(), pairs.Group(SERVERS, 2, 1).in_order()))
+           (order, group.in_order(), pairs.Group(SERVERS, 2, 1, 1).in_order()))
 
 
 def a_set_in_which_somebody_waited_for_a_core_does_not_count():
@@ -158,6 +158,28 @@ def as_many_are_asked_in_turn_as_the_load_may_have_connections_to():
     if 18500 < most < 27000:
         expect("many", [["coroutines", RAW], ["callbacks", RAW], ["coroutines", "libold"]],
                names["line-1-9000"])
+
+
+def one_rate_for_all_that_raw_is_beside_and_less_for_a_slower_peer():
+    peers = [Server(name, {"greeting": []}, peer="0.1") for name in ("fast", "slow", "broken")]
+    given = context.Context(Path("build"), SERVERS + peers)
+    row = next(row for row in rows.ROWS if row.name == "line-1-64")
+
+    def measure(_, group, sets):
+        expect("sets", {"sets": 2}, sets)
+        if group.servers[-1].name == "broken":
+            raise measuring.Failure("it does not listen")
+        speed = {"callbacks": 1800, "slow": 400}
+        return {server.name: {"per_second": [speed.get(server.name, 2000)]}
+                for server in group.servers}
+
+    row = dataclasses.replace(row)
+    row.measure = measure
+    groups = row.groups(given)
+    expect("rate", 900, row.choose_rates(given, groups))
+    expect("rates", {RAW: 900, "fast": 900, "slow": 200, "broken": 900},
+           {group.servers[-1].name: group.rate for group in groups})
+    expect("rounds of the broken one", 0, groups[-1].wanted)
 
 
 def a_missed_bound_is_found_wherever_it_is():
@@ -212,7 +234,7 @@ def pairs_results(ratio):
     rounds = [{RAW: measured(1000.0), "callbacks": measured(1000.0),
                "coroutines": measured(1000.0 * ratio)} for _ in range(9)]
     for each in rounds[:6]:
-        each["libold"] = measured(500.0)
+        each["libold"] = measured(500.0) | {"cpu_ns": [10000.0] * 3}
     given = context.Context(Path("build"), SERVERS)
     row = dataclasses.replace(row)
     row.count = lambda _: {"1": {RAW: {"recvfrom": 1.0},
@@ -280,7 +302,8 @@ def the_page_holds_the_figures():
         expect(words, True, words in line)
     expect("callbacks hold", True, "holds" in line_of(text, "`line-1-64`", "callbacks", "0.97"))
     expect("calls", True, "| coroutines | 1.500 | +0.50 brk |" in text)
-    expect("a peer", True, "1.800 (1.800 to 1.800) | ahead |" in line_of(text, "| libold | 500"))
+    expect("a peer", True, "1.800 (1.800 to 1.800) | ahead | 0.500 (0.500 to 0.500) | ahead |"
+           in line_of(text, "| libold | 500"))
     expect("its version", True, "- libold: 0.1" in text)
     expect("machine", True, "Made Up, 2 cores, 2 GiB" in text)
 
@@ -340,6 +363,7 @@ CASES = [
     a_set_in_which_somebody_waited_for_a_core_does_not_count,
     a_round_is_disturbed_by_others_or_when_a_server_falls_behind,
     as_many_are_asked_in_turn_as_the_load_may_have_connections_to,
+    one_rate_for_all_that_raw_is_beside_and_less_for_a_slower_peer,
     a_missed_bound_is_found_wherever_it_is, the_table_of_strace_is_understood,
     calls_are_compared_by_kind, ticks_are_round_and_enclose, the_page_holds_the_figures,
     the_page_says_how_finely_the_pairs_tell, the_page_holds_the_latencies,
