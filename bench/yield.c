@@ -4,8 +4,8 @@
  *
  *     yield [ROUNDS]
  *
- *   bare    to another stack and back, by nothing but the assembly that it takes: the floor
- *   pair    evert_yield() in a task, away and back, while there are two of them
+ *   bare    a switch to another stack, by nothing but the assembly that it takes: the floor
+ *   pair    evert_yield() in a task while there are two of them, so each is a switch
  *   crowd   the same while there are a thousand, who share the cost of a turn of the loop
  *   spawn   a task started and waited for: a thousand in a scope, on stacks that are warm
  *   timer   a timer set and cancelled, while a thousand others wait
@@ -121,7 +121,7 @@ static double measure_bare(void)
     began = now();
     for (int i = 0; i < SWITCHES; i++)
         bare_switch(&here, there);
-    return (now() - began) / SWITCHES;
+    return (now() - began) / (2.0 * SWITCHES);
 }
 #endif
 

@@ -176,32 +176,30 @@ static inline struct evert__task *evert__task_first(const struct evert__link *li
 }
 
 /*
- * The task to go to directly from the one that runs, which is on no queue. Where this turn is at
- * its end, a short one may follow; not for the task alone, though, which most likely waits for
+ * Takes the task to go to directly from the one that runs, which is on no queue. Where this turn is
+ * at its end, a short one may follow; not for the task alone, though, which most likely waits for
  * something from outside.
  */
 static inline struct evert__task *evert__task_next(evert_loop *loop)
 {
-    struct evert__task *next;
-    if (loop->eager > 0)
+    bool goes_on = !evert__list_empty(&loop->batch);
+    struct evert__link *list = goes_on ? &loop->batch : &loop->ready;
+    if (loop->eager > 0 || !(goes_on || evert__loop_may_go_on(loop)))
         return NULL;
-    if (!evert__list_empty(&loop->batch)) {
-        next = evert__task_first(&loop->batch);
-    } else {
-        next = evert__loop_may_go_on(loop) ? evert__task_first(&loop->ready) : NULL;
-        if (next != NULL)
-            evert__list_splice(&loop->batch, &loop->ready);
-    }
-    if (next != NULL)
-        loop->runs_left--;
+    struct evert__task *next = evert__task_first(list);
+    if (next == NULL)
+        return NULL;
+    evert__list_remove_first(list);
+    if (!goes_on)
+        evert__list_splice(&loop->batch, &loop->ready);
+    loop->runs_left--;
     return next;
 }
 
-/* From a task to another one, the first of the batch; see evert__task_leave(). */
+/* From a task to another one, which was taken off the queue; see evert__task_leave(). */
 static inline void evert__task_go(struct evert__task *task, struct evert__task *next, bool last)
 {
     struct evert__tasks *tasks = evert__tasks_get(task->loop);
-    evert__list_remove_first(&task->loop->batch);
     task->loop->current = next;
     tasks->from_loop = false;
     evert__fiber_leave(&task->fiber, &next->fiber, last);

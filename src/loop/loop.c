@@ -197,11 +197,12 @@ bool evert__loop_single_turn(evert_loop *loop, evert_time deadline)
 
 bool evert__loop_turn(evert_loop *loop, evert_time deadline)
 {
+    bool ends_soon = loop->single || loop->stopped || !evert__list_empty(&loop->closed);
+    loop->runs_left = ends_soon ? 0 : EVERT__RUNS;
     loop->backend->wait(loop, time_to_wait(loop, deadline));
     loop->now = evert__clock();
     evert__timers_expire(loop);
 
-    loop->runs_left = loop->single ? 0 : EVERT__RUNS;
     evert__list_splice(&loop->batch, &loop->ready);
     if (loop->watch == NULL)
         evert__run_all(&loop->batch);
@@ -273,7 +274,7 @@ int evert_loop_turn(evert_loop *loop, evert_time deadline)
 void evert_loop_stop(evert_loop *loop)
 {
     if (evert__loop_usable(loop, "evert_loop_stop", "evert_loop_stop_threadsafe") == 0)
-        loop->stopped = true;
+        evert__loop_stop(loop);
 }
 
 evert_time evert_now(void)

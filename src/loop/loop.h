@@ -112,11 +112,22 @@ bool evert__loop_turn(evert_loop *loop, evert_time deadline);
 /* The same, and no short turns behind it. */
 bool evert__loop_single_turn(evert_loop *loop, evert_time deadline);
 
-/* Whether a short turn may follow: there is nothing to do between this one and the next. */
+/* No short turn follows: there is something to do between this one and the next. */
+static inline void evert__loop_end_runs(evert_loop *loop)
+{
+    loop->runs_left = 0;
+}
+
+static inline void evert__loop_stop(evert_loop *loop)
+{
+    loop->stopped = true;
+    evert__loop_end_runs(loop);
+}
+
+/* Whether a short turn may follow. What was written is on its way by then. */
 static inline bool evert__loop_may_go_on(const evert_loop *loop)
 {
-    return loop->runs_left > 0 && !loop->stopped && !evert__list_empty(&loop->ready) &&
-           evert__list_empty(&loop->flush) && evert__list_empty(&loop->closed);
+    return loop->runs_left > 0 && !evert__list_empty(&loop->ready);
 }
 
 /* Whether the loop may run on this thread now: 0, or why not. */

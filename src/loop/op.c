@@ -13,8 +13,10 @@ void evert__fd_init(struct evert__fd *fd, evert_loop *loop, int number)
 
 void evert__fd_closed(struct evert__fd *fd)
 {
-    if (fd->closed != NULL)
-        evert__list_append(&fd->loop->closed, &fd->link);
+    if (fd->closed == NULL)
+        return;
+    evert__list_append(&fd->loop->closed, &fd->link);
+    evert__loop_end_runs(fd->loop);
 }
 
 void evert__fd_close(struct evert__fd *fd, void (*closed)(struct evert__fd *fd))

@@ -65,7 +65,7 @@ static void woken(struct evert__source *source)
     pthread_mutex_unlock(&loop->lock);
     evert__signals_check(loop);
     if (atomic_exchange(&loop->stop_wanted, false))
-        loop->stopped = true;
+        evert__loop_stop(loop);
 }
 
 int evert__wake_init(evert_loop *loop)

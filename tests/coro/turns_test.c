@@ -5,6 +5,8 @@
  */
 #include <evert/loop/loop.h>
 
+#include <unistd.h>
+
 #include "support.h"
 
 /* Looks at the kernel, by whatever back end. */
@@ -131,6 +133,34 @@ static void test_tasks_that_yield_to_each_other_keep_nothing_waiting(void **stat
     }
 }
 
+/* Nothing refers to it any more, so its memory is its owner's again at the end of the turn. */
+struct closing {
+    struct evert__fd fd;
+    bool told;
+};
+
+static void note_closed(struct evert__fd *fd)
+{
+    EVERT__CONTAINER(fd, struct closing, fd)->told = true;
+}
+
+static void test_what_is_closed_is_told_of_before_many_short_turns(void **state)
+{
+    struct closing closing = {.told = false};
+    struct worker workers[2] = {{.left = -1, .stop = &closing.told},
+                                {.left = -1, .stop = &closing.told}};
+    evert_scope s;
+    (void)state;
+    evert__fd_init(&closing.fd, self()->loop, dup(0));
+    evert_scope_enter(&s, EVERT_NEVER);
+    check_rc(evert_spawn(&s, yield_often, &workers[0]), 0);
+    check_rc(evert_spawn(&s, yield_often, &workers[1]), 0);
+    check_rc(evert_yield(), 0);
+    evert__fd_close(&closing.fd, note_closed);
+    check_rc(evert_scope_leave(&s, 0), 0);
+    assert_in_range(workers[0].done, 1, 3);
+}
+
 /* P3: a stop is obeyed at the end of the turn, and a single turn is one. */
 static void test_a_stop_ends_short_turns(void **state)
 {
@@ -197,6 +227,7 @@ int main(void)
         everywhere(test_tasks_that_yield_to_each_other_seldom_look_at_the_kernel),
         everywhere(test_short_turns_keep_the_order),
         everywhere(test_tasks_that_yield_to_each_other_keep_nothing_waiting),
+        everywhere(test_what_is_closed_is_told_of_before_many_short_turns),
         cmocka_unit_test(test_a_stop_ends_short_turns),
         everywhere(test_tasks_that_end_one_after_the_other_are_counted),
     };
