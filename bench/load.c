@@ -25,7 +25,8 @@
  * connection was answered once before the time begins, so that none is still to be accepted.
  *
  * With --busy one connection more sends names without an end and without waiting, as fast as the
- * server takes them; only the others are counted.
+ * server takes them; only the others are counted. With sets it does so in every other slice, and
+ * the results call those of a server without it 0, and with it 1.
  *
  * With --idle-only, M connections are greeted once, "ready" is printed, and they are held until
  * standard input ends (or for so many seconds), for someone to measure the server meanwhile.
@@ -369,11 +370,6 @@ static void begin(void *at, double rate)
 {
     struct load *load = at;
 
-    if (load->options->busy) {
-        load->busy.is_waiting = true;
-        load->waiting++;
-        watch(load, &load->busy, EPOLLIN | EPOLLOUT); /* told again as long as there is more */
-    }
     load->due = (double)nanoseconds_now();
     load->interval = rate > 0 ? 1e9 * load->depths / load->options->connections / rate : 0;
     for (unsigned i = 0; i < load->options->connections; i++) {
@@ -382,6 +378,16 @@ static void begin(void *at, double rate)
         if (rate == 0 && (c->fd >= 0 || c->reconnects))
             begin_batch(load, c, nanoseconds_now());
     }
+}
+
+static void begin_with_busy(void *at, double rate)
+{
+    struct load *load = at;
+
+    load->busy.is_waiting = true;
+    load->waiting++;
+    watch(load, &load->busy, EPOLLIN | EPOLLOUT); /* told again as long as there is more */
+    begin(load, rate);
 }
 
 static void go_on(void *load, uint64_t end)
@@ -400,6 +406,15 @@ static void wait_for_all(void *at)
         warnx("%u batches were never answered", load->waiting);
     load->errors += load->waiting;
     load->is_ending = false;
+}
+
+static void wait_for_all_and_busy(void *at)
+{
+    struct load *load = at;
+
+    wait_for_all(load);
+    if (load->busy.fd >= 0 && epoll_ctl(load->epoll, EPOLL_CTL_DEL, load->busy.fd, NULL) < 0)
+        err(1, "epoll");
 }
 
 static double count_requests(void *at)
@@ -443,20 +458,32 @@ static struct subject open_load(struct load *load, const struct options *o, unsi
                             .latencies = &load->latencies};
 }
 
+static struct subject with_busy(struct subject subject)
+{
+    subject.begin = begin_with_busy;
+    subject.rest = wait_for_all_and_busy;
+    return subject;
+}
+
 static uint64_t run(const struct options *o)
 {
     static struct load loads[MOST_SERVERS];
     static struct subject subjects[MOST_SERVERS];
+    unsigned count = o->slicing.servers;
     uint64_t errors = 0;
 
-    for (unsigned i = 0; i < o->slicing.servers; i++)
+    for (unsigned i = 0; i < count; i++)
         subjects[i] = open_load(&loads[i], o, i);
-    run_slices(subjects, o->slicing.servers, &o->slicing);
+    if (o->busy) {
+        count = o->slicing.sets + o->slicing.paced_sets > 0 ? 2 : 1;
+        subjects[count - 1] = with_busy(subjects[0]);
+    }
+    run_slices(subjects, count, &o->slicing);
     for (unsigned i = 0; i < o->slicing.servers; i++) {
         end_clients(&loads[i]);
         errors += loads[i].errors;
     }
-    print_end(subjects, o->slicing.servers, errors);
+    print_end(subjects, count, errors);
     return errors;
 }
 
@@ -505,8 +532,8 @@ static struct options read_options(int argc, char **argv)
         o.busy |= name == 'b';
     }
     read_addresses(&o.slicing, argc - optind, argv + optind);
-    if (o.busy && o.slicing.sets + o.slicing.paced_sets > 0)
-        errx(2, "a busy connection is beside a single slice");
+    if (o.busy && o.slicing.servers > 1)
+        errx(2, "a busy connection is for one server");
     return o;
 }
 

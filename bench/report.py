@@ -370,8 +370,9 @@ kernel is what its memory control group counts for each (page tables are part of
 BUSY = """\
 ## One busy connection
 
-The others ask at a fixed rate; one connection more sends names without an end and without waiting.
-A round is of short pieces, without and with it in turn; its figures are the medians of theirs.
+The others ask at a fixed rate, a quarter of what the slowest server can do; one connection more
+sends names without an end and without waiting, in every other slice. The figures of a round are the
+medians of those of its slices.
 """
 
 CORES = """\

@@ -31,46 +31,51 @@ def load_words(row):
     return " ".join(map(str, measuring.load_command(row.load, ["ADDRESS"], row.options)))
 
 
-def latency_of(pieces):
-    """Of those in which nobody waited for a core, if there are any."""
-    clean = [piece for piece in pieces if is_clean(piece)]
-    return statistics.median(piece["p99_us"] for piece in clean or pieces)
+def latency_of(slices):
+    """The 99th percentile in those in which nobody waited for a core, if there are any, and what
+    share these are."""
+    clean = [each for each in slices if is_clean(each)]
+    latency = statistics.median(each["p99_us"] for each in clean or slices)
+    return latency, len(clean) / len(slices)
 
 
 @dataclass
 class Busy:
     """What one busy connection does to the latency of the others, beside without it.
 
-    A round is of short pieces, without and with it in turn, and its figures are their medians: the
-    99th percentile of one longer piece says only whether the machine was held up in it. And at half
-    of what a server can do, each request still has it woken up, so it is at its limit: a quarter.
+    A round is a server that is asked in short slices, in every other one of them with the busy
+    connection, and its figures are the medians of theirs: the 99th percentile of one longer slice
+    says only whether the machine was held up in it. The connections stay, since what a kernel has
+    to do for a thousand that were closed holds it up, too. And at half of what a server can do,
+    each request still has it woken up, so it is at its limit: a quarter.
     """
 
     name: str
     title: str
     options: dict
     rounds: int = 9
-    pieces: int = 12
+    sets: int = 12
     kind: str = field(default="busy", init=False)
     service = "greeting"
     load = "bench/load"
 
     def command(self):
-        return load_words(self) + " --rate R [--busy]"
+        return load_words(self) + " --rate R --paced-sets N --busy"
 
     def measure(self, context, server, rate):
         load = context.build / self.load
+        seconds = context.seconds or SECONDS
         with measuring.served(server.command(self.service)) as process:
-            options = self.options | {"seconds": context.seconds or SECONDS}
+            options = self.options | {"pid": process.pid}
             if not rate:
-                return measuring.run_one(load, process.address, **options)
-            options |= {"seconds": options["seconds"] / 8, "rate": rate, "pid": process.pid}
-            alone, beside = zip(*(
-                (measuring.run_one(load, process.address, **options),
-                 measuring.run_one(load, process.address, **options, busy=True))
-                for _ in range(self.pieces)))
-        return {"alone_us": latency_of(alone), "busy_us": latency_of(beside),
-                "held": statistics.median(piece["per_second"] for piece in alone) / rate}
+                return measuring.run_one(load, process.address, **options, seconds=seconds)
+            slices, _ = measuring.run_load(load, [process.address], **options, rate=rate,
+                                           busy=True, seconds=seconds / 8,
+                                           **{"paced-sets": self.sets})
+        alone, beside = ([each for each in slices if each["server"] == which] for which in (0, 1))
+        (alone_us, clean), (busy_us, clean_beside) = map(latency_of, (alone, beside))
+        return {"alone_us": alone_us, "busy_us": busy_us, "clean": min(clean, clean_beside),
+                "held": statistics.median(each["per_second"] for each in alone) / rate}
 
     def run(self, context):
         count = context.rounds or self.rounds
@@ -78,7 +83,7 @@ class Busy:
                                    context.without_peers())
         rate = two_digits(min(each["per_second"] for each in measured.values())
                           * RATE_SHARE / 2)
-        print(f"{self.title}: {count} rounds of {self.pieces} pieces of "
+        print(f"{self.title}: {count} rounds of {self.sets} slices of "
               f"{(context.seconds or SECONDS) / 8} s without and with, at {rate:,} a second\n",
               flush=True)
         rounds = context.rounds_of(lambda server: self.measure(context, server, rate), count)

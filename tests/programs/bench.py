@@ -64,7 +64,13 @@ def serves_the_others_beside_a_busy_one(program):
     with Server(built(program)) as server:
         expect_load("bench/load", server, connections=20, busy=True)
         expect_load("bench/load", server, connections=20, busy=True, rate=500)
+        status, slices, errors = load("bench/load", server.address, connections=20, busy=True,
+                                      rate=500, pid=server.pid, **{"paced-sets": 2})
         server.stop()
+    expect("status, errors", (0, 0), (status, errors))
+    expect("without, with", [0, 1, 1, 0], [each["server"] for each in slices])
+    expect("its work", True, sum(each["cpu_ns"] for each in slices if each["server"])
+           > sum(each["cpu_ns"] for each in slices if not each["server"]))
 
 
 def the_load_finds_wrong_answers(program, wrong):
