@@ -117,7 +117,7 @@ bool evert__source_look(struct evert__source *source)
 bool evert__source_arm(struct evert__source *source)
 {
     if (evert__loop_forked(source->fd->loop))
-        return true; /* the next take says so */
+        return source->fd->readable = true; /* the next take says so */
     return source->fd->loop->backend->arm(source);
 }
 

@@ -507,9 +507,13 @@ static void test_a_child_takes_nothing_and_sends_nothing(void **state)
         struct ends e = make_ends((enum kind)kind);
         evert_bytes bytes;
         inherited = e.s;
+        peer_say(e.peer, "old");
+        check_count(evert_read(e.s, &bytes, 9), 3);
+        struct child child = in_child(take_and_end, NULL); /* with nothing to be had */
+        check_exit(&child, 0);
         peer_say(e.peer, "come");
         wait_until(has_events(e.s->fd.number, POLLIN));
-        struct child child = in_child(take_and_end, NULL);
+        child = in_child(take_and_end, NULL);
         check_exit(&child, 0);
         check_rc(evert_puts(e.s, "once"), 0);
         child = in_child(send_queued, NULL);
