@@ -339,7 +339,10 @@ PEERS = """\
 
 Each is written as its users would write it, on one thread, unless it is one that has a thread or a
 process for each connection. Each was measured in a pair with Evert's coroutines; what is given a
-second is that of the coroutines times that ratio.
+second is that of the coroutines times that ratio. As fast as they can be asked, the load and the
+server wait for each other, and in `connect` the load has as much to do as the server; what a server
+takes of the processor is seen where both are given the same number of requests a second, half of
+what the slower of the two can do.
 """
 
 CALLS = """\
