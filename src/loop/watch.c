@@ -58,7 +58,7 @@ int evert__watch_limit(evert_time *ret)
     *ret = USUAL_LIMIT;
     if (text == NULL || *text == '\0')
         return 0;
-    long milliseconds = strtol(text, &end, 10);
+    long long milliseconds = strtoll(text, &end, 10);
     if (*end != '\0' || milliseconds < 0 || milliseconds > INT32_MAX)
         return -EINVAL;
     *ret = milliseconds * EVERT_MILLISECOND;

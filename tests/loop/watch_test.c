@@ -249,7 +249,8 @@ static void test_who_does_not_ask_pays_nothing(void **state)
 
 static void test_what_is_no_number_is_an_error(void **state)
 {
-    static const char *const wrong[] = {"x", "-1", "100ms", "99999999999999999999", "1.5"};
+    static const char *const wrong[] = {"x",  "-1", "100ms", "2147483648", "99999999999999999999",
+                                        "1.5"};
     evert_loop *other;
     (void)state;
     for (size_t i = 0; i < COUNT_OF(wrong); i++) {
