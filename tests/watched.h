@@ -100,4 +100,15 @@ static inline bool is_traced(const void *function)
     return false;
 }
 
+/* That this function is told as a caller; musl has no backtrace(3), and there only the place is. */
+static inline void check_called_from(const void *function)
+{
+    check_words(heard.text, "without waiting, and holds its loop up; it is at\n  ");
+#if __has_include(<execinfo.h>)
+    assert_true(is_traced(function));
+#else
+    (void)function;
+#endif
+}
+
 #endif

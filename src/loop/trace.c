@@ -32,12 +32,18 @@ static int return_addresses(void **frames, int most)
 }
 
 /* Where the signal interrupted the thread; NULL on a machine of which that is not known. */
-static const void *interrupted_at(const ucontext_t *machine)
+static void *interrupted_at(const ucontext_t *machine)
 {
 #if defined(__x86_64__) && defined(REG_RIP)
-    return (const void *)(uintptr_t)machine->uc_mcontext.gregs[REG_RIP];
+    return (void *)(uintptr_t)machine->uc_mcontext.gregs[REG_RIP];
+#elif defined(__i386__) && defined(REG_EIP)
+    return (void *)(uintptr_t)machine->uc_mcontext.gregs[REG_EIP];
 #elif defined(__aarch64__)
-    return (const void *)(uintptr_t)machine->uc_mcontext.pc;
+    return (void *)(uintptr_t)machine->uc_mcontext.pc;
+#elif defined(__s390x__)
+    return (void *)(uintptr_t)machine->uc_mcontext.psw.addr;
+#elif defined(__riscv) && defined(REG_PC)
+    return (void *)(uintptr_t)machine->uc_mcontext.__gregs[REG_PC];
 #else
     (void)machine;
     return NULL;
@@ -56,6 +62,15 @@ static void leave_out_own(struct evert__trace *trace, const void *at)
     }
 }
 
+/* Where nothing is told of callers, the place itself is known all the same. */
+static void note(struct evert__trace *trace, void *at)
+{
+    trace->count = return_addresses(trace->frames, EVERT__FRAMES);
+    leave_out_own(trace, at);
+    if (trace->count == 0 && at != NULL)
+        trace->frames[trace->count++] = at;
+}
+
 /* One that nobody asked for is the program's own. */
 static void pass_on(int number, siginfo_t *info, void *machine)
 {
@@ -70,8 +85,7 @@ static void handler(int number, siginfo_t *info, void *machine)
     struct evert__trace *trace = evert__watch_trace(evert__loop_running());
     int error = errno;
     if (trace != NULL && atomic_exchange(&trace->wanted, false)) {
-        trace->count = return_addresses(trace->frames, EVERT__FRAMES);
-        leave_out_own(trace, interrupted_at(machine));
+        note(trace, interrupted_at(machine));
         atomic_store(&trace->there, true);
     } else {
         pass_on(number, info, machine);
