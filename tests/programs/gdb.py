@@ -190,8 +190,8 @@ LOOK = ["info evert-tasks", *backtraces(),
         *marked(f"evert-task 2.{NUMBERS['reader']} print marker", "marker"),
         *marked(f"evert-task 2.{NUMBERS['new']} bt", "new"),
         *marked("evert-task 2.0 bt", "loop"),
-        *marked("evert-task 1.0 bt", "blocking"),
         *marked("evert-task all bt 1", "all")]
+BLOCKING = marked("evert-task 1.0 bt", "blocking")
 
 
 def expect_all(said):
@@ -205,13 +205,16 @@ def expect_all(said):
     names = functions(between(said, "loop"))
     if "evert_run_on_at" not in names or "main" not in names:
         raise Failed(f"the loop's own frames: expected main's, got {names}")
-    names = functions(between(said, "blocking"))
-    if "evert_scope_leave" not in names or "blocks" not in names:
-        raise Failed(f"the other loop's own frames: expected blocks(), got {names}")
     headings = re.findall(r"^Task [12]\.(\d+) \(\w+\), \w+:\n#", between(said, "all"), re.M)
     if len(headings) < len(TASKS) + 1:
         raise Failed(f"expected {len(TASKS) + 1} tasks, each with a frame, got {headings}")
     return rows
+
+
+def expect_blocking(said):
+    names = functions(between(said, "blocking"))
+    if "evert_scope_leave" not in names or "blocks" not in names:
+        raise Failed(f"the other loop's own frames: expected blocks(), got {names}")
 
 
 # ---- Cases ----
@@ -219,6 +222,11 @@ def expect_all(said):
 
 def lists_the_tasks_of_a_process(program):
     expect_all(run_to_the_stop(program, *LOOK))
+
+
+def finds_the_thread_that_blocks(program):
+    """The other loop's, which runs no task."""
+    expect_blocking(run_to_the_stop(program, *BLOCKING))
 
 
 def changes_nothing(program):
@@ -269,8 +277,9 @@ def crash(program, how, folder):
 def reads_the_core_of_a_crash(program):
     with tempfile.TemporaryDirectory() as folder:
         core = crash(program, "crash", folder)
-        said = gdb([program, core], *LOOK)
+        said = gdb([program, core], *LOOK, *BLOCKING)
         expect_all(said)
+        expect_blocking(said)
         expect_frames("looks", between(said, "looks"))
         if not re.search(r"abort \(", between(said, "looks")):
             raise Failed(f"expected abort() among the frames, got {between(said, 'looks')}")
@@ -415,7 +424,7 @@ def main():
         for function in lists_the_tasks_of_a_process, reads_the_core_of_a_crash:
             cases.run(f"{support.words_of(function)} of {name}", function, program)
     program = PROGRAMS["gdb_tasks"]
-    functions = [changes_nothing, reads_the_core_of_an_overflow,
+    functions = [finds_the_thread_that_blocks, changes_nothing, reads_the_core_of_an_overflow,
                  finds_a_task_in_a_handler_of_signals, stops_at_the_entry_of_a_task,
                  tells_which_file_a_task_waits_for]
     if "address" not in os.environ["EVERT_SANITIZE"]:  # whose terabytes gdb would write

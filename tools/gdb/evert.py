@@ -25,6 +25,7 @@ SAVED_BY_ASSEMBLY = {
 SAVED_BY_UCONTEXT = {
     "i386:x86-64": ("gregs", {"r12": 4, "r13": 5, "r14": 6, "r15": 7, "rbp": 10, "rbx": 11,
                               "rsp": 15, "rip": 16}, [], "rip"),
+    "i386": ("gregs", {"edi": 4, "esi": 5, "ebp": 6, "esp": 7, "ebx": 8, "eip": 14}, [], "eip"),
     "aarch64": ("regs", {f"x{n}": n for n in range(19, 31)}, ["sp", "pc"], "pc"),
 }
 
@@ -128,8 +129,9 @@ def saved_registers(context):
         return registers | {stack: at + size}
     array, indices, rest, pc = SAVED_BY_UCONTEXT[machine()]
     saved = context["machine"]["uc_mcontext"]
-    registers = {name: int(saved[array][index]) for name, index in indices.items()}
-    registers |= {name: int(saved[name]) for name in rest}
+    word = gdb.lookup_type("unsigned long")
+    registers = {name: int(saved[array][index].cast(word)) for name, index in indices.items()}
+    registers |= {name: int(saved[name].cast(word)) for name in rest}
     # Of a caller gdb looks up the byte before the place where it goes on, since that is behind a
     # call. Where nothing has run yet that would be outside of the function.
     function = function_at(registers[pc])
@@ -139,7 +141,7 @@ def saved_registers(context):
 
 
 def stack_pointer(registers):
-    return registers.get("rsp") or registers.get("sp")
+    return next(registers[name] for name in ("rsp", "esp", "sp") if name in registers)
 
 
 # ---- The frames of a task ----
@@ -193,9 +195,10 @@ class Id:
 
 def is_behind_a_stack(frame):
     """Where makecontext(3) made a stack: its first frame, which is the C library's, and the one at
-    address 0 that gdb makes up behind."""
+    address 0, or at the first word of the stack, that gdb makes up behind."""
     behind = frame.older()
-    return frame.pc() == 0 or (behind is not None and behind.pc() == 0)
+    return frame.pc() == 0 or frame.name() == "makecontext" or (
+        behind is not None and behind.pc() == 0)
 
 
 class OnlyTheTask:
@@ -647,15 +650,17 @@ that cannot be read. The guards below the stacks of tasks are that. This reads o
 
     @staticmethod
     def segments(file):
-        """(place in the file, address, size) of each piece of memory in an ELF file of 64 bits."""
+        """(place in the file, address, size) of each piece of memory in an ELF file."""
         head = file.read(64)
+        is_wide = head[4] == 2  # words of 64 bits, and not of 32
         order = "<" if head[5] == 1 else ">"
-        start, = struct.unpack_from(order + "Q", head, 32)
-        entry, count = struct.unpack_from(order + "HH", head, 54)
+        start, = struct.unpack_from(order + ("Q" if is_wide else "I"), head, 32 if is_wide else 28)
+        entry, count = struct.unpack_from(order + "HH", head, 54 if is_wide else 42)
+        piece = order + ("I4xQQ8xQ" if is_wide else "III4xI")
         file.seek(start)
         entries = file.read(entry * count)
         for i in range(count):
-            kind, _, at, address, _, size = struct.unpack_from(order + "IIQQQQ", entries, i * entry)
+            kind, at, address, size = struct.unpack_from(piece, entries, i * entry)
             if kind == 1:
                 yield at, address, size
 
