@@ -15,7 +15,7 @@ from support import Failed, Process, expect
 
 MARK = "EVERT_OWN_NAMESPACE"
 
-SUBJECT = os.path.join(support.BUILD, "tests", "subject")
+SUBJECT = support.built("tests/subject")
 STRACE = ["strace", "-f", "-qq", "-o", "/dev/null", "--seccomp-bpf", "-e", "signal=none"]
 
 # The leak checker cannot do its work in a program that is traced.
@@ -73,7 +73,7 @@ class Subject(Process):
     """The program subject.c, doing one thing in one of its two ways."""
 
     def __init__(self, way, *words, wrapped_in=(), **options):
-        super().__init__([*wrapped_in, SUBJECT], way, *map(str, words), **options)
+        super().__init__([*wrapped_in, *SUBJECT], way, *map(str, words), **options)
 
     def said(self):
         """Gives (what, code, words) of each line so far."""

@@ -7,7 +7,8 @@
  *     subject block|task write ADDRESS BYTES MILLISECONDS
  *     subject block|task read ADDRESS MILLISECONDS
  *     subject block|task ticks COUNT
- *     subject block|task spawn COUNT
+ *     subject block|task spawn COUNT BYTES
+ *     subject block|task clock
  *
  * It does so in blocking mode, with the program's own disposition of signals, or as a task of
  * evert_run(). Each call that connects has the deadline that it is given.
@@ -15,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <evert/evert.h>
 
@@ -144,14 +146,17 @@ static int sleep_a_little(void *unused)
     return evert_sleep(100 * EVERT_MILLISECOND);
 }
 
-/* Starts tasks, until one cannot be; those that could end well, and then it can be again. */
+/* Starts tasks with stacks of so many bytes, until one cannot be; those that could end well, and
+ * then it can be again. */
 static int spawn_many(void)
 {
     evert_scope scope;
+    evert_spawn_options options = evert_spawn_defaults();
     int started = 0, rc = 0;
+    options.stack = (size_t)atoi(arguments[1]);
     evert_scope_enter(&scope, EVERT_NEVER);
     while (rc == 0 && started < atoi(arguments[0])) {
-        rc = evert_spawn(&scope, sleep_a_little, NULL);
+        rc = evert_spawn_with(&scope, &options, sleep_a_little, NULL);
         started += rc == 0;
     }
     printf("started %d\n", started);
@@ -162,17 +167,23 @@ static int spawn_many(void)
     return say("again", evert_scope_leave(&scope, rc));
 }
 
+/* Looks at the wall clock twice, and says whether years lie between. */
+static int look_at_the_clock(void)
+{
+    time_t first = time(NULL), second = time(NULL);
+    printf("clock %s\n", llabs((long long)second - first) > 100000000 ? "leaps" : "goes");
+    return 0;
+}
+
 static int act(void *name)
 {
     static const struct {
         const char *name;
         int (*act)(void);
         int arguments;
-    } acts[] = {{"connect", connect_only, 2},
-                {"write", write_much, 3},
-                {"read", read_all, 2},
-                {"ticks", ticks, 1},
-                {"spawn", spawn_many, 1}};
+    } acts[] = {{"connect", connect_only, 2}, {"write", write_much, 3},
+                {"read", read_all, 2},        {"ticks", ticks, 1},
+                {"spawn", spawn_many, 2},     {"clock", look_at_the_clock, 0}};
     for (size_t i = 0; i < sizeof(acts) / sizeof(acts[0]); i++) {
         if (strcmp(acts[i].name, name) == 0 && acts[i].arguments == argument_count)
             return acts[i].act();
