@@ -48,6 +48,12 @@ LOGGED = re.compile(r".*: (Connection reset by peer|Broken pipe|Longer than the 
                     r"|The stream ended too early)$")
 
 
+def byte_order(program):
+    """That of the machine it was built for, as the module struct has it."""
+    with open(program, "rb") as file:
+        return "<" if file.read(6)[5] == 1 else ">"
+
+
 class CountedServer(Server):
     """A server whose allocations are counted by counted.c."""
 
@@ -59,12 +65,14 @@ class CountedServer(Server):
             "LD_PRELOAD": os.path.join(BUILD, "tests/libcounted.so"),
             "EVERT_COUNTED": self.counts_file.name,
             "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"}
-        super().__init__(support.example(f"greeting/{name}"), env=environment)
+        command = support.example(f"greeting/{name}")
+        self.order = byte_order(command[-1])
+        super().__init__(command, env=environment)
         self.idle = len(self.descriptors())
 
     def counts(self):
         """(blocks, their bytes, chunks) that the library holds now."""
-        return struct.unpack("qqq", os.pread(self.counts_file.fileno(), 24, 0))
+        return struct.unpack(self.order + "qqq", os.pread(self.counts_file.fileno(), 24, 0))
 
     def memory(self):
         """(mapped, resident) bytes."""
