@@ -49,7 +49,9 @@ QEMU_LIMITS = {
             ["test_what_is_in_memory_is_sent_from_there"]},
     "programs/real_faults_process": {
         "qemu takes memory and mappings of its own, and dies where these end":
-            ["no_memory_is_left_for_stacks", "no_mapping_is_left_for_guards"]},
+            ["no_memory_is_left_for_stacks", "no_mapping_is_left_for_guards",
+             "callback_server_serving_goes_on_without_memory",
+             "coroutine_server_serving_goes_on_without_memory"]},
 }
 
 # No unit tests run there.
