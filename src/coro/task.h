@@ -196,11 +196,15 @@ static inline struct evert__task *evert__task_next(evert_loop *loop)
     return next;
 }
 
-/* From a task to another one, which was taken off the queue; see evert__task_leave(). */
+/*
+ * From a task to another one, which was taken off the queue; see evert__task_leave(). One that goes
+ * for the last time has given its memory back already.
+ */
 static inline void evert__task_go(struct evert__task *task, struct evert__task *next, bool last)
 {
-    struct evert__tasks *tasks = evert__tasks_get(task->loop);
-    task->loop->current = next;
+    evert_loop *loop = next->loop;
+    struct evert__tasks *tasks = evert__tasks_get(loop);
+    loop->current = next;
     tasks->from_loop = false;
     evert__fiber_leave(&task->fiber, &next->fiber, last);
     if (last)
