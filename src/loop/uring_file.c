@@ -111,13 +111,16 @@ static void note_what_was_written(const struct evert__file *file)
         evert__msan_written(file->memory, EVERT__STATX_SIZE);
 }
 
+/* ERESTARTSYS: no program should ever see it, but a cancel of an open lets it out (Linux 6.18). */
+enum { RESTART = 512 };
+
 /*
  * Interrupted; or EAGAIN, which older kernels say of a file that is O_NONBLOCK. A thread, which is
  * not told that, takes it over, unless it was cancelled.
  */
 static bool is_unfinished(int result)
 {
-    return result == -EINTR || result == -EAGAIN;
+    return result == -EINTR || result == -RESTART || result == -EAGAIN;
 }
 
 static void completed(struct evert__file *file, int result)

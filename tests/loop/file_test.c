@@ -41,17 +41,22 @@ static void note_file(struct evert__file *file)
     told++;
 }
 
-/* Asks for it to be opened for reading. */
-static struct evert__file *ask_to_open(void)
+/* Asks for it to be opened for reading, by a path from there. */
+static struct evert__file *ask_to_open_at(int from, const char *path)
 {
-    struct evert__file *file = evert__file_new(loop, EVERT__FILE_OPEN, fifo, NULL);
+    struct evert__file *file = evert__file_new(loop, EVERT__FILE_OPEN, path, NULL);
     assert_non_null(file);
     told = 0;
-    file->fd = AT_FDCWD;
+    file->fd = from;
     file->flags = O_RDONLY | O_CREAT; /* or a ring would try without waiting, which goes well */
     file->done = note_file;
     assert_false(evert__file_start(file));
     return file;
+}
+
+static struct evert__file *ask_to_open(void)
+{
+    return ask_to_open_at(AT_FDCWD, fifo);
 }
 
 /* And has the loop take that up. */
@@ -190,6 +195,73 @@ static void test_a_child_cancels_nothing(void **state)
     close(other);
 }
 
+static void begin_in_child(void)
+{
+    MUST(evert__file_start(inherited));
+    MUST(inherited->result == EVERT_ECLOSED);
+}
+
+/* P9, F38: nor does it ask for anything; the threads, or the ring, are the parent's. */
+static void test_a_child_begins_nothing(void **state)
+{
+    (void)state;
+    inherited = evert__file_new(loop, EVERT__FILE_OPEN, "/dev/null", NULL);
+    assert_non_null(inherited);
+    assert_int_equal(exit_of(fork_child(begin_in_child)), 0);
+    evert__file_free(inherited);
+}
+
+/* F51: from a folder, whose number must stay, so it is waited for; the kernel says 512 of it. */
+static void test_an_open_in_a_ring_that_is_cut_is_told_as_cancelled(void **state)
+{
+    (void)state;
+    if (strcmp(evert_loop_backend(loop), "uring") != 0)
+        return; /* a thread's cannot be cut */
+    int from = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    for (int i = 0; i < 10; i++) { /* sometimes it has not begun yet */
+        struct evert__file *file = ask_to_open_at(from, "fifo");
+        turns(5 * i);
+        assert_false(evert__file_cancel(file));
+        run_until(&told, 1);
+        assert_int_equal(file->result, -ECANCELED);
+        evert__file_free(file);
+    }
+    close(from);
+}
+
+static atomic_bool refused;
+
+/* As an older kernel's ring does, of what would have to wait; the thread's call hangs then. */
+static bool refuse_first_open(enum evert__sys_call call, const void *site, size_t *size,
+                              int64_t *result)
+{
+    (void)site;
+    (void)size;
+    *result = -EAGAIN;
+    return call == EVERT__SYS_OPEN && !atomic_exchange(&refused, true);
+}
+
+/* F51 */
+static void test_what_a_thread_does_for_a_ring_is_given_up(void **state)
+{
+    (void)state;
+    if (strcmp(evert_loop_backend(loop), "uring") != 0)
+        return; /* elsewhere no other is asked after an EAGAIN */
+    free_loop();
+    int descriptors = open_descriptors(), threads = entries_of("/proc/self/task");
+    assert_int_equal(evert_loop_new(&loop), 0);
+    atomic_store(&refused, false);
+    evert__sys_set_hook(refuse_first_open);
+    struct evert__file *file = begin_to_open();
+    assert_true(file->pooled);
+    assert_true(evert__file_cancel(file));
+    turns(5);
+    evert__sys_set_hook(NULL);
+    free_loop();
+    let_go_and_wait(descriptors, threads);
+    assert_int_equal(told, 0);
+}
+
 /* The ring has it, and is asked once to end it; it is told once, whatever becomes of it. */
 static void test_a_second_cancel_has_no_effect(void **state)
 {
@@ -235,6 +307,9 @@ int main(void)
         CASE(test_what_has_not_begun_ends_at_once_without_effect),
         CASE(test_what_a_thread_that_has_ended_had_asked_for_is_given_up),
         CASE(test_a_child_cancels_nothing),
+        CASE(test_a_child_begins_nothing),
+        CASE(test_an_open_in_a_ring_that_is_cut_is_told_as_cancelled),
+        CASE(test_what_a_thread_does_for_a_ring_is_given_up),
         CASE(test_a_second_cancel_has_no_effect),
     };
     return cmocka_run_group_tests(tests, make_fifo, remove_fifo);
