@@ -221,6 +221,45 @@ static void test_child_that_closes_disturbs_no_registration(void **state)
     close(fds[1]);
 }
 
+static struct {
+    int file, ends[2]; /* what bytes may come from or go to: a file, a pipe */
+} elsewhere;
+
+static void nothing_is_sent_or_taken(void)
+{
+    char bytes[] = "twice";
+    struct iovec piece = {bytes, 5};
+    MUST(evert__fd_send(&watched.fd, &piece, 1) == EVERT_ECLOSED);
+    MUST(evert__fd_send_file(&watched.fd, elsewhere.file, 0, 5) == EVERT_ECLOSED);
+    MUST(evert__fd_send_pipe(&watched.fd, elsewhere.ends[0], 5) == EVERT_ECLOSED);
+    MUST(evert__source_splice(&watched.source, elsewhere.ends[1], 5) == EVERT_ECLOSED);
+    MUST(evert__source_take(&watched.source, bytes, 5) == EVERT_ECLOSED);
+}
+
+/* P9, F38: whichever way bytes go; what the parent is to send and to take stays its own. */
+static void test_a_child_moves_no_bytes_of_its_parents(void **state)
+{
+    char byte;
+    int fds[2];
+    (void)state;
+    elsewhere.file = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+    assert_true(elsewhere.file >= 0);
+    assert_int_equal(pipe2(elsewhere.ends, O_CLOEXEC | O_NONBLOCK), 0);
+    assert_int_equal(write(elsewhere.ends[1], "piped", 5), 5);
+    unix_pair(fds);
+    receiver_init(&watched, fds[0], false);
+    plain_send(fds[1], "taken", 5);
+    assert_int_equal(exit_of(fork_child(nothing_is_sent_or_taken)), 0);
+    assert_int_equal(recv(fds[1], &byte, 1, 0), -1);
+    receiver_take(&watched);
+    receiver_wait(&watched, 5);
+    receiver_close(&watched);
+    close(fds[1]);
+    close(elsewhere.file);
+    close(elsewhere.ends[0]);
+    close(elsewhere.ends[1]);
+}
+
 static int hold[2]; /* the child lives until the parent closes its end */
 
 static void live_until_told(void)
@@ -502,6 +541,7 @@ int main(void)
         LOOP_CASE(test_child_made_in_a_callback_may_run_a_new_loop),
         LOOP_CASE(test_run_ends_in_a_child_that_returns_into_it),
         LOOP_CASE(test_child_that_closes_disturbs_no_registration),
+        LOOP_CASE(test_a_child_moves_no_bytes_of_its_parents),
         LOOP_CASE(test_childs_copies_bring_no_events_to_the_parent),
         LOOP_CASE(test_signals_watched_in_the_child_are_not_told_to_the_parent),
         LOOP_CASE(test_signals_of_a_child_are_its_own),

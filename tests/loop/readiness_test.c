@@ -1311,6 +1311,30 @@ static void test_source_that_cannot_be_waited_for_is_an_error(void **state)
     turn(0);
 }
 
+/* F45: nothing is spliced past an error that is still to be taken. */
+static void test_an_error_is_taken_before_anything_is_spliced(void **state)
+{
+    int ends[2];
+    char bytes[3];
+    (void)state;
+    if (strcmp(loop->backend->name, "epoll") != 0)
+        return; /* the others need not ask for room, or ask later */
+    assert_int_equal(pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
+    open_pair(true);
+    assert_int_equal(evert__source_take(&r.source, bytes, 3), -EAGAIN);
+    fail_with(EVERT__SYS_EPOLL_CTL, 1, -ENOMEM);
+    assert_true(evert__source_arm(&r.source));
+    evert__sys_set_hook(NULL);
+    plain_send(plain_end, "abc", 3);
+    assert_int_equal(evert__source_splice(&r.source, ends[1], 3), -ENOTEMPTY);
+    assert_int_equal(evert__source_take(&r.source, bytes, 3), -ENOMEM);
+    receiver_take(&r);
+    receiver_wait(&r, 3);
+    close_pair();
+    close(ends[0]);
+    close(ends[1]);
+}
+
 /* F45 */
 static void test_send_that_cannot_be_waited_for_is_an_error(void **state)
 {
@@ -1463,6 +1487,7 @@ int main(void)
         LOOP_CASE(test_who_moved_to_the_place_is_not_told_again),
         LOOP_CASE(test_nothing_is_told_of_who_was_closed_with_events_to_come),
         LOOP_CASE(test_source_that_cannot_be_waited_for_is_an_error),
+        LOOP_CASE(test_an_error_is_taken_before_anything_is_spliced),
         LOOP_CASE(test_send_that_cannot_be_waited_for_is_an_error),
         LOOP_CASE(test_random_pieces_arrive_whole_and_in_order),
         LOOP_CASE(test_a_descriptor_closed_by_others_aborts_nothing),

@@ -60,6 +60,22 @@ static void test_submitting_that_is_refused_is_found_when_the_ring_is_made(void 
     assert_int_equal(exit_of(fork_child(calls_to_the_ring_are_tried_out)), 0);
 }
 
+static void no_feature_is_known(void)
+{
+    evert__sys_set_hook(refuse);
+    set_refused(EVERT__SYS_URING_SETUP, 0, 0); /* the ring stays as empty as it was */
+    works_on("uring,epoll", "epoll");
+    set_refused(EVERT__SYS_URING_SETUP, 0, 0);
+    MUST(make("uring") == -EOPNOTSUPP);
+}
+
+/* F36, BR-055 */
+static void test_features_that_are_missing_are_found_when_the_ring_is_made(void **state)
+{
+    (void)state;
+    assert_int_equal(exit_of(fork_child(no_feature_is_known)), 0);
+}
+
 static void no_operation_is_known(void)
 {
     evert__sys_set_hook(refuse);
@@ -99,6 +115,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_ring_that_is_refused_gives_way_when_it_is_made),
         cmocka_unit_test(test_submitting_that_is_refused_is_found_when_the_ring_is_made),
+        cmocka_unit_test(test_features_that_are_missing_are_found_when_the_ring_is_made),
         cmocka_unit_test(test_operations_that_are_missing_are_found_when_the_ring_is_made),
         cmocka_unit_test(test_without_locked_memory_there_is_still_a_loop),
     };

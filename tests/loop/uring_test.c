@@ -746,6 +746,31 @@ static void test_an_accept_goes_on_after_nobody_took(void **state)
     stop_listening();
 }
 
+/* F34: those that the ring accepted in mid-turn, and has not told of, when it is closed. */
+static void test_newcomers_of_a_closed_listener_are_closed(void **state)
+{
+    char byte;
+    (void)state;
+    turn(0);
+    int before = open_descriptors();
+    start_to_listen();
+    assert_int_equal(accept_all(),
+                     0); /* asked for, which the kernel knows when the queue is full */
+    come(3);
+    start_burst(600);
+    assert_int_equal(accept(listener.fd.number, NULL, NULL), -1); /* the ring has them */
+    evert__fd_close(&listener.fd, NULL);
+    end_burst();
+    assert_int_equal(listener.told, 0);
+    while (listener.count > 0) {
+        int client = listener.clients[--listener.count];
+        wait_for(client, POLLIN);
+        assert_int_equal(recv(client, &byte, 1, 0), 0);
+        close(client);
+    }
+    assert_int_equal(open_descriptors(), before);
+}
+
 /* ---- F37: who it acts for ---- */
 
 /* F37, CVE-2024-22017: the kernel's own word. */
@@ -875,6 +900,7 @@ int main(void)
         LOOP_CASE(test_a_receive_goes_on_after_it_was_given_up),
         LOOP_CASE(test_an_accept_goes_on_after_a_shortage),
         LOOP_CASE(test_an_accept_goes_on_after_nobody_took),
+        LOOP_CASE(test_newcomers_of_a_closed_listener_are_closed),
         LOOP_CASE(test_no_thread_of_the_kernel_submits),
         LOOP_CASE(test_after_setuid_nothing_is_done_with_the_rights_of_before),
         LOOP_CASE(test_what_a_child_asks_for_does_not_reach_the_parents_ring),
