@@ -118,11 +118,10 @@ static void take_post(struct core *core)
 static size_t cpu_of(const struct evert__cores *cores)
 {
     unsigned left = number % (unsigned)CPU_COUNT(&cores->allowed);
-    for (size_t cpu = 0; cpu < CPU_SETSIZE; cpu++) {
-        if (CPU_ISSET(cpu, &cores->allowed) && left-- == 0)
-            return cpu;
-    }
-    return 0;
+    size_t cpu = 0;
+    while (!CPU_ISSET(cpu, &cores->allowed) || left-- > 0)
+        cpu++;
+    return cpu;
 }
 
 static void take_place(const struct core *core)

@@ -7,6 +7,8 @@
 #include <sched.h>
 #include <stdatomic.h>
 
+#include "coro/run.h"
+
 #include "support.h"
 
 enum { CORES = 4 };
@@ -44,6 +46,14 @@ static void await_all(struct cores *c)
 {
     while (c->up < CORES)
         check_rc(evert_sleep(50 * EVERT_MICROSECOND), 0);
+}
+
+static int wait_to_be_cut(void *arg)
+{
+    struct cores *c = arg;
+    int rc = evert_sleep_until(EVERT_NEVER);
+    c->cut++;
+    return rc;
 }
 
 /* ---- Results ---- */
@@ -126,6 +136,55 @@ static void test_a_stop_of_one_ends_all(void **state)
     check_each_ran_once(&c);
 }
 
+/* ---- One that is on its way out when it is told ---- */
+
+static struct {
+    struct cores c;
+    atomic_bool first_leaves;
+} leaving;
+
+/* The first core's run is over, all but this call, when a failure of another ends all. */
+static bool hold_up_the_first(enum evert__sys_call call, const void *site, size_t *size,
+                              int64_t *result)
+{
+    (void)site;
+    (void)size;
+    (void)result;
+    if (call != EVERT__SYS_SIGALTSTACK || evert_core() != 0 || leaving.c.up < CORES)
+        return false;
+    leaving.first_leaves = true;
+    while (leaving.c.cut < CORES - 2) /* they are told behind it */
+        sched_yield();
+    return false;
+}
+
+static int leave_first_or_fail_then(void *unused)
+{
+    (void)unused;
+    come_up(&leaving.c);
+    if (evert_core() > 1)
+        return wait_to_be_cut(&leaving.c);
+    await_all(&leaving.c);
+    if (evert_core() == 0)
+        return 0;
+    while (!leaving.first_leaves)
+        check_rc(evert_sleep(50 * EVERT_MICROSECOND), 0);
+    return -EIO;
+}
+
+/* What is posted to its loop then would refer to what is freed. */
+static void test_nothing_is_left_in_the_loop_of_who_is_told_late(void **state)
+{
+    (void)state;
+    check_rc(evert_sleep(1), 0);
+    evert__sys_set_hook(hold_up_the_first);
+    check_rc(evert_run_on(CORES, leave_first_or_fail_then, NULL), -EIO);
+    evert__sys_set_hook(NULL);
+    assert_int_equal(leaving.c.cut, CORES - 2);
+    assert_true(evert__list_empty(&self()->loop->calls));
+    check_rc(evert_sleep(1), 0);
+}
+
 /* ---- Signals ---- */
 
 static int signal_or_wait(void *arg)
@@ -168,14 +227,6 @@ static bool few_threads(enum evert__sys_call call, const void *site, size_t *siz
     return call == EVERT__SYS_THREAD && threads_left-- <= 0;
 }
 
-static int wait_to_be_cut(void *arg)
-{
-    struct cores *c = arg;
-    int rc = evert_sleep_until(EVERT_NEVER);
-    c->cut++;
-    return rc;
-}
-
 static void test_a_thread_that_cannot_be_started_ends_all(void **state)
 {
     (void)state;
@@ -209,6 +260,18 @@ static void test_a_loop_that_cannot_be_made_ends_all(void **state)
     assert_int_equal(c.cut, 1);
 }
 
+/* F45 */
+static void test_without_memory_there_are_no_cores(void **state)
+{
+    struct cores c = {0};
+    (void)state;
+    check_rc(evert_sleep(1), 0); /* this thread has its loop by now */
+    take_memory_away();
+    check_rc(evert_run_on(CORES, wait_to_be_cut, &c), -ENOMEM);
+    give_memory_back();
+    assert_int_equal(c.cut, 0);
+}
+
 static void test_too_many_cores_are_an_error(void **state)
 {
     int result = 0;
@@ -232,26 +295,60 @@ static void test_inside_a_loop_it_is_an_error(void **state)
 
 /* ---- Cores ---- */
 
-static int count_cores(void *arg)
+static struct {
+    atomic_int pinned;
+    atomic_bool taken[CPU_SETSIZE];
+} seats;
+
+static int note_seat(void *unused)
 {
     cpu_set_t allowed;
+    size_t cpu = 0;
+    (void)unused;
     assert_int_equal(sched_getaffinity(0, sizeof(allowed), &allowed), 0);
-    if (CPU_COUNT(&allowed) == 1)
-        ++*(atomic_int *)arg;
+    if (CPU_COUNT(&allowed) != 1)
+        return 0;
+    while (!CPU_ISSET(cpu, &allowed))
+        cpu++;
+    assert_false(atomic_exchange(&seats.taken[cpu], true));
+    seats.pinned++;
     return 0;
 }
 
 static void test_with_a_thread_for_each_core_each_stays_on_its_own(void **state)
 {
     cpu_set_t before, after;
-    atomic_int pinned = 0;
     (void)state;
     assert_int_equal(sched_getaffinity(0, sizeof(before), &before), 0);
     int count = CPU_COUNT(&before);
-    check_rc(evert_run_on(EVERT_ALL_CORES, count_cores, &pinned), 0);
-    assert_int_equal(pinned, count);
+    check_rc(evert_run_on(EVERT_ALL_CORES, note_seat, NULL), 0);
+    assert_int_equal(seats.pinned, count);
     assert_int_equal(sched_getaffinity(0, sizeof(after), &after), 0);
     assert_true(CPU_EQUAL(&before, &after));
+}
+
+static int compare_cores(void *before)
+{
+    cpu_set_t here;
+    assert_int_equal(sched_getaffinity(0, sizeof(here), &here), 0);
+    assert_true(CPU_EQUAL(&here, (cpu_set_t *)before));
+    return 0;
+}
+
+/* Three of two cores would be too many, so it is one thread that leaves another core free. */
+static void test_with_cores_to_spare_no_thread_is_tied_to_one(void **state)
+{
+    static const evert_run_options usual;
+    struct evert__cores *cores;
+    cpu_set_t before;
+    (void)state;
+    check_rc(evert_sleep(1), 0);
+    assert_int_equal(sched_getaffinity(0, sizeof(before), &before), 0);
+    if (CPU_COUNT(&before) == 1)
+        return; /* there are none to spare */
+    check_rc(evert__cores_new(&cores, 1, &usual), 0);
+    check_rc(evert__cores_run(cores, self()->loop, compare_cores, &before, "", ""), 0);
+    evert__cores_free(cores);
 }
 
 static bool no_affinity(enum evert__sys_call call, const void *site, size_t *size, int64_t *result)
@@ -325,12 +422,15 @@ int main(void)
         cmocka_unit_test(test_one_core_is_this_thread),
         cmocka_unit_test(test_the_first_failure_ends_all_and_is_what_it_gives),
         cmocka_unit_test(test_a_stop_of_one_ends_all),
+        cmocka_unit_test(test_nothing_is_left_in_the_loop_of_who_is_told_late),
         cmocka_unit_test(test_a_signal_ends_all),
         cmocka_unit_test(test_a_thread_that_cannot_be_started_ends_all),
         cmocka_unit_test(test_a_loop_that_cannot_be_made_ends_all),
+        cmocka_unit_test(test_without_memory_there_are_no_cores),
         cmocka_unit_test(test_too_many_cores_are_an_error),
         cmocka_unit_test(test_inside_a_loop_it_is_an_error),
         cmocka_unit_test(test_with_a_thread_for_each_core_each_stays_on_its_own),
+        cmocka_unit_test(test_with_cores_to_spare_no_thread_is_tied_to_one),
         cmocka_unit_test(test_cores_that_may_not_be_chosen_do_not_matter),
         cmocka_unit_test(test_a_message_goes_round),
     };

@@ -229,6 +229,40 @@ static void test_an_open_that_hangs_is_given_up(void **state)
     check_rc(unlink(in_folder("one")), 0);
 }
 
+static int stat_it(void *path)
+{
+    struct statx known = {.stx_size = 12345};
+    int rc = evert_file_stat_at(AT_FDCWD, path, 0, &known);
+    assert_int_equal(known.stx_size, 12345);
+    return rc;
+}
+
+static int give_up_a_stat(void *path)
+{
+    evert_scope s;
+    evert_scope_enter(&s, EVERT_NEVER);
+    check_rc(evert_spawn(&s, stat_it, path), 0);
+    wait_for_the_gate(1);
+    evert_scope_cancel(&s);
+    check_rc(evert_scope_leave(&s, 0), 0);
+    assert_int_equal(waiting_at_the_gate(), 1);
+    open_gate();
+    return 0;
+}
+
+/* F51: the memory that it fills is its own. */
+static void test_a_stat_that_hangs_is_given_up(void **state)
+{
+    (void)state;
+    if (is_on("uring"))
+        return; /* no thread of ours hangs there */
+    put_file(in_folder("one"), 10);
+    close_gate(EVERT__SYS_STATX);
+    check_rc(in_task(give_up_a_stat, (void *)(uintptr_t)in_folder("one")), 0);
+    end_script();
+    check_rc(unlink(in_folder("one")), 0);
+}
+
 static int leave_what_hangs_behind(void *path)
 {
     evert_scope s;
@@ -305,6 +339,7 @@ int main(void)
         everywhere(test_cancelled_reads_come_to_one_end_each),
         cmocka_unit_test(test_a_descriptor_that_comes_too_late_is_closed),
         cmocka_unit_test(test_an_open_that_hangs_is_given_up),
+        cmocka_unit_test(test_a_stat_that_hangs_is_given_up),
         cmocka_unit_test(test_a_loop_is_freed_with_files_on_their_way),
         everywhere(test_a_close_is_waited_for_also_when_it_is_cancelled),
     };
