@@ -137,8 +137,6 @@ static bool cannot_splice(ssize_t result)
 static ssize_t fill(struct forward *f)
 {
     evert_stream *s = f->from;
-    if (s->at_end || s->read_error < 0)
-        return s->at_end ? EVERT_EOF : s->read_error;
     ssize_t count = evert__source_splice(&s->source, f->ends[1], EVERT__PIPE_SIZE);
     if (count == 0)
         s->at_end = true;
