@@ -176,6 +176,8 @@ static int leave_first_or_fail_then(void *unused)
 static void test_nothing_is_left_in_the_loop_of_who_is_told_late(void **state)
 {
     (void)state;
+    if (SANITIZED)
+        return; /* which has set that stack itself, so the call is not made */
     check_rc(evert_sleep(1), 0);
     evert__sys_set_hook(hold_up_the_first);
     check_rc(evert_run_on(CORES, leave_first_or_fail_then, NULL), -EIO);
