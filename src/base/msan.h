@@ -27,6 +27,14 @@ static inline void evert__msan_written(const void *memory, size_t size)
 #endif
 }
 
+/* The result of a call that has written here if it is 0. */
+static inline int evert__msan_filled(int rc, const void *memory, size_t size)
+{
+    if (rc == 0)
+        evert__msan_written(memory, size);
+    return rc;
+}
+
 /* Whatever was written here means nothing any more. */
 static inline void evert__msan_forget(void *memory, size_t size)
 {

@@ -224,26 +224,19 @@ int evert__sys_pipe(int ret[2])
     MAKE(int, PIPE, NULL, pipe2(ret, O_CLOEXEC | O_NONBLOCK), true);
 }
 
-static int written(int rc, const void *memory, size_t size)
-{
-    if (rc == 0)
-        evert__msan_written(memory, size);
-    return rc;
-}
-
 int evert__sys_fstat(int fd, struct stat *ret)
 {
-    MAKE(int, FSTAT, NULL, written(fstat(fd, ret), ret, sizeof(*ret)), true);
+    MAKE(int, FSTAT, NULL, evert__msan_filled(fstat(fd, ret), ret, sizeof(*ret)), true);
 }
 
 int evert__sys_fstatfs(int fd, struct statfs *ret)
 {
-    MAKE(int, FSTATFS, NULL, written(fstatfs(fd, ret), ret, sizeof(*ret)), true);
+    MAKE(int, FSTATFS, NULL, evert__msan_filled(fstatfs(fd, ret), ret, sizeof(*ret)), true);
 }
 
 int evert__sys_stat(const char *path, struct stat *ret)
 {
-    MAKE(int, STAT, NULL, written(lstat(path, ret), ret, sizeof(*ret)), true);
+    MAKE(int, STAT, NULL, evert__msan_filled(lstat(path, ret), ret, sizeof(*ret)), true);
 }
 
 int evert__sys_unlink(const char *path)

@@ -72,9 +72,7 @@ int evert__sys_sync(int fd, bool data_alone)
 static int get_status(int folder, const char *path, int flags, void *ret)
 {
     int rc = (int)syscall(SYS_statx, folder, path, flags, (unsigned)EVERT__STATX_MASK, ret);
-    if (rc == 0)
-        evert__msan_written(ret, EVERT__STATX_SIZE);
-    return rc;
+    return evert__msan_filled(rc, ret, EVERT__STATX_SIZE);
 }
 
 int evert__sys_statx(int folder, const char *path, int flags, void *ret)

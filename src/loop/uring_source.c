@@ -110,7 +110,7 @@ static void begin(struct evert__source *source)
     struct evert__fd *fd = source->fd;
     struct io_uring_sqe *sqe = evert__uring_sqe(evert__uring_of(fd->loop));
     fd->ringed.mode = MULTISHOT;
-    if (fd->kind == EVERT__SOURCE_ACCEPT) {
+    if (accepts(fd)) {
         io_uring_prep_multishot_accept(sqe, fd->number, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     } else if (fd->kind == EVERT__SOURCE_RECEIVE && fd->ringed.large == 0) {
         io_uring_prep_recv_multishot(sqe, fd->number, NULL, 0, 0);
