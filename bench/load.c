@@ -390,9 +390,12 @@ static void begin_with_busy(void *at, double rate)
     begin(load, rate);
 }
 
-static void go_on(void *load, uint64_t end)
+static bool go_on(void *at, uint64_t end)
 {
+    struct load *load = at;
+
     turn_until(load, end);
+    return load->errors == 0;
 }
 
 /* The last answers, or the first: nothing follows on them but what is owed. */

@@ -105,7 +105,7 @@ static void note_room(struct load *load, int timeout)
     }
 }
 
-static void send_until(void *at, uint64_t end)
+static bool send_until(void *at, uint64_t end)
 {
     struct load *load = at;
     uint64_t now;
@@ -119,6 +119,7 @@ static void send_until(void *at, uint64_t end)
             note_room(load, 0);
         }
     }
+    return true; /* what is wrong is seen in the end */
 }
 
 static void begin(void *at, double rate)

@@ -32,10 +32,10 @@ enum {
 /* A load for one server; the functions are the same for all of them. */
 struct subject {
     void *load;
-    pid_t pid;                              /* of the server; 0: not known */
-    void (*begin)(void *load, double rate); /* 0: as fast as the server can */
-    void (*go_on)(void *load, uint64_t end);
-    void (*rest)(void *load); /* until nothing is to come */
+    pid_t pid;                               /* of the server; 0: not known */
+    void (*begin)(void *load, double rate);  /* 0: as fast as the server can */
+    bool (*go_on)(void *load, uint64_t end); /* false: what came was wrong, and it is no use */
+    void (*rest)(void *load);                /* until nothing is to come */
     double (*requests)(void *load);
     double cycle;                /* requests by which each connection had its turn */
     struct latencies *latencies; /* counted from when they are cleared; or NULL */
@@ -85,11 +85,12 @@ static inline void warm_up(struct subject *s, bool is_paced)
     const double first = s->requests(s->load);
     const uint64_t began = nanoseconds_now();
     uint64_t now = began + (uint64_t)WARM_MS * 1000000;
+    bool is_right;
 
-    s->go_on(s->load, now);
-    while (!is_paced && s->requests(s->load) < first + s->cycle &&
+    is_right = s->go_on(s->load, now);
+    while (is_right && !is_paced && s->requests(s->load) < first + s->cycle &&
            (now = nanoseconds_now()) < began + (uint64_t)MOST_WARM_MS * 1000000)
-        s->go_on(s->load, now + STEP_NS);
+        is_right = s->go_on(s->load, now + STEP_NS);
 }
 
 /* However slow the machine is, something is answered: the time is as long as that takes. */
@@ -97,11 +98,11 @@ static inline void go_on_for(struct subject *s, double seconds)
 {
     const double first = s->requests(s->load);
     const uint64_t began = nanoseconds_now();
+    bool is_right = s->go_on(s->load, began + (uint64_t)(seconds * 1e9));
 
-    s->go_on(s->load, began + (uint64_t)(seconds * 1e9));
-    while (s->requests(s->load) == first &&
+    while (is_right && s->requests(s->load) == first &&
            nanoseconds_now() < began + (uint64_t)GRACE_SECONDS * 1000000000)
-        s->go_on(s->load, nanoseconds_now() + STEP_NS);
+        is_right = s->go_on(s->load, nanoseconds_now() + STEP_NS);
 }
 
 static inline void print_latencies(const struct latencies *l)
