@@ -21,6 +21,7 @@
 #include <evert/base/error.h>
 
 #include "base/alloc.h"
+#include "base/log.h"
 #include "base/sys.h"
 #include "base/time.h"
 
@@ -180,7 +181,8 @@ static void take_jobs(struct evert__workers *w, struct evert__link *ret)
     }
 }
 
-/* Waits for the threads, and frees the pool, or leaves that to those that do not end in time. */
+/* Waits for the threads, and frees the pool, or leaves that to those that do not end in time, of
+ * which whoever ends a program with them ought to know. */
 static void end_threads(struct evert__workers *w, const struct timespec *until)
 {
     int rc = 0;
@@ -188,15 +190,19 @@ static void end_threads(struct evert__workers *w, const struct timespec *until)
     pthread_cond_broadcast(&w->work);
     while (rc == 0 && w->threads > 0)
         rc = pthread_cond_timedwait(&w->end, &w->lock, until);
-    bool all = w->threads == 0, any = w->any_ended;
+    unsigned left = w->threads;
+    bool any = w->any_ended;
     pthread_t ended = w->ended;
-    w->forsaken = !all;
+    w->forsaken = left > 0;
     w->any_ended = false;
     pthread_mutex_unlock(&w->lock); /* from here on what is forsaken may be gone */
     if (any)
         pthread_join(ended, NULL);
-    if (all)
+    if (left == 0)
         destroy(w);
+    else
+        evert__log(EVERT_LOG_WARNING, "left behind in calls that were given up: %u of the threads",
+                   left);
 }
 
 void evert__workers_free(struct evert__workers *w, evert_time limit)

@@ -267,8 +267,19 @@ static void threads_fail(int count)
 
 /* ---- Each case ---- */
 
+static char logged[200]; /* the last message */
+
+static void keep_message(evert_log_level level, const char *message, void *arg)
+{
+    (void)level;
+    (void)arg;
+    (void)snprintf(logged, sizeof(logged), "%s", message);
+}
+
 static int setup(void **state)
 {
+    logged[0] = '\0';
+    evert_log_set_sink(keep_message, NULL);
     memset(fates, 0, sizeof(fates));
     told_jobs = 0;
     seen.open = seen.discarding_opens = seen.slow_end = seen.may_wake = false;
@@ -700,6 +711,7 @@ static void test_freeing_joins_the_threads(void **state)
     run_until(&told_jobs, 4);
     seen.slow_end = true; /* they have no work, so nobody reads it now */
     free_pool();
+    assert_string_equal(logged, "");
     assert_int_equal(seen.ended_threads, 4);
     assert_true(no_thread_is_left());
 }
@@ -720,7 +732,7 @@ static void test_freeing_joins_threads_that_ended_before(void **state)
     assert_true(no_thread_is_left());
 }
 
-/* P6, F85 */
+/* P6, F85, BR-052 */
 static void test_freeing_has_a_time_limit_and_what_hangs_cleans_up_later(void **state)
 {
     (void)state;
@@ -732,6 +744,7 @@ static void test_freeing_has_a_time_limit_and_what_hangs_cleans_up_later(void **
     evert_time took = evert__clock() - before;
     assert_true(took >= 20 * MS && took < PATIENCE);
     check_fate(0, 1, 0, 1);
+    assert_string_equal(logged, "left behind in calls that were given up: 1 of the threads");
     assert_int_equal(look(&seen.discarded), 2);
     assert_int_equal(look(&seen.inside), 1); /* it hangs still */
     turns(20);
@@ -755,6 +768,7 @@ static void test_of_threads_that_outlive_their_pool_and_loop_the_last_frees_it(v
     wait_until(&seen.ended_threads, 1);
     evert__workers_free(pool, MS);
     pool = NULL;
+    assert_string_equal(logged, "left behind in calls that were given up: 3 of the threads");
     evert_loop_free(loop);
     assert_int_equal(look(&seen.ended_threads), 1);
     let_go_on();

@@ -167,12 +167,15 @@ def the_name_is_not_answered(way):
 
 
 def it_is_told_to_end_while_it_looks_up():
+    """It ends at once, and says what it leaves behind."""
     with resolver_without_answer() as server, \
             Subject("task", "connect", SLOW, 60000) as subject:
         server.recv(512)
         subject.process.send_signal(signal.SIGTERM)
         subject.expect_status(0)
         subject.expect("connect", "ECANCELED")
+        expect("words on stderr", True,
+               "left behind in calls that were given up" in subject.stderr())
 
 
 # ---- Accepting ----
