@@ -76,7 +76,9 @@ static void task_entry(void *arg)
     evert__scope_check(task, NULL);
     evert__loop_flush(task->loop);
     task->ended = true;
-    struct evert__task *next = ends_quietly(task) ? evert__task_next(task->loop) : NULL;
+    struct evert__task *next = NULL;
+    if (ends_quietly(task) && !evert__loop_forked(task->loop)) /* no other task is a child's */
+        next = evert__task_next(task->loop);
     if (next != NULL) {
         /* Nobody takes the stack before this is away from it. */
         let_go(task, NULL);

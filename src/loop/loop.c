@@ -195,6 +195,16 @@ bool evert__loop_single_turn(evert_loop *loop, evert_time deadline)
     return goes_on;
 }
 
+/* What is left of it where something forked, and this is the child, is the parent's. */
+static void run_batch(evert_loop *loop)
+{
+    struct evert__link *link;
+    while (!evert__loop_forked(loop) && (link = evert__list_shift(&loop->batch)) != NULL) {
+        struct evert__ready *item = EVERT__CONTAINER(link, struct evert__ready, link);
+        item->run(item);
+    }
+}
+
 bool evert__loop_turn(evert_loop *loop, evert_time deadline)
 {
     bool ends_soon = loop->single || loop->stopped || !evert__list_empty(&loop->closed);
@@ -205,11 +215,11 @@ bool evert__loop_turn(evert_loop *loop, evert_time deadline)
 
     evert__list_splice(&loop->batch, &loop->ready);
     if (loop->watch == NULL)
-        evert__run_all(&loop->batch);
+        run_batch(loop);
     else
         evert__watch_run(loop);
     if (evert__loop_forked(loop))
-        return false; /* something forked, and this is the child: what remains is the parent's */
+        return false;
     evert__loop_flush(loop);
     let_go_of_closed(loop);
     return true;

@@ -216,12 +216,12 @@ void evert__watch_run(evert_loop *loop)
     while ((link = evert__list_shift(&loop->batch)) != NULL) {
         struct evert__ready *item = EVERT__CONTAINER(link, struct evert__ready, link);
         struct evert__what what = evert__what_is(loop, item);
-        if (!evert__loop_forked(loop)) /* a child has neither the watchdog nor, perhaps, the lock */
-            turn_to(loop->watch, &what);
+        turn_to(loop->watch, &what);
         item->run(item);
+        if (evert__loop_forked(loop))
+            return; /* a child has neither the watchdog nor, perhaps, the lock */
     }
-    if (!evert__loop_forked(loop))
-        turn_to(loop->watch, NULL);
+    turn_to(loop->watch, NULL);
 }
 
 struct evert__what evert__what_is(const evert_loop *loop, const struct evert__ready *ready)

@@ -178,19 +178,29 @@ static void fork_and_return(void *arg)
         evert_loop_stop(loop);
 }
 
-/* P9: a child that returns into the parent's loop gets out of it, and waits for nothing there. */
+static void count_call(void *arg)
+{
+    ++*(int *)arg;
+}
+
+/* P9: a child that returns into the parent's loop gets out of it, and runs nothing more of it. */
 static void test_run_ends_in_a_child_that_returns_into_it(void **state)
 {
     pid_t child = -1;
+    int later = 0;
     (void)state;
     assert_int_equal(evert_loop_call_soon(loop, NULL, fork_and_return, &child), 0);
+    assert_int_equal(evert_loop_call_soon(loop, NULL, count_call, &later), 0);
     int rc = evert_loop_run(loop);
     if (in_child) {
         MUST(rc == EVERT_ECLOSED);
         MUST(evert_loop_current() == NULL);
+        MUST(later == 0); /* the same turn's, and the parent's */
+        evert_loop_free(loop);
         _exit(0);
     }
     assert_int_equal(rc, 0);
+    assert_int_equal(later, 1);
     assert_int_equal(exit_of(child), 0);
 }
 
