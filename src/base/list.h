@@ -50,13 +50,17 @@ static inline void evert__link_remove(struct evert__link *link)
     link->next = link->prev = NULL;
 }
 
-/* Takes the first link off a list that has one. */
+/* Takes the first link off a list that has one. Of a lone one nothing has to be read to write. */
 static inline void evert__list_remove_first(struct evert__link *head)
 {
-    struct evert__link *first = head->next;
-    head->next = first->next;
-    first->next->prev = head;
+    struct evert__link *first = head->next, *second = first->next;
     first->next = first->prev = NULL;
+    if (second == head) {
+        evert__list_init(head);
+    } else {
+        head->next = second;
+        second->prev = head;
+    }
 }
 
 /* Takes the first link off, or returns NULL. */

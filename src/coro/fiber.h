@@ -40,6 +40,7 @@ struct evert__fiber {
     const void *low;
     size_t size;
     void *fake; /* ASan's own stack of addressable locals, while this one is suspended */
+    struct evert__fiber *from; /* from which it was come to, if that is to be come back to */
 #endif
 #ifdef EVERT__TSAN
     void *tsan;
@@ -99,6 +100,7 @@ static inline void evert__fiber_leave(struct evert__fiber *from, struct evert__f
     (void)to;
     (void)last;
 #ifdef EVERT__ASAN
+    to->from = last ? NULL : from;
     __sanitizer_start_switch_fiber(last ? NULL : &from->fake, to->low, to->size);
 #endif
 #ifdef EVERT__TSAN
@@ -106,12 +108,15 @@ static inline void evert__fiber_leave(struct evert__fiber *from, struct evert__f
 #endif
 }
 
-/* Right after a switch, on the stack that was come to. */
-static inline void evert__fiber_arrive(struct evert__fiber *here, struct evert__fiber *from)
+/*
+ * Right after a switch, on the stack that was come to. ASan tells where the one before it lies,
+ * which of a loop's nobody else knows.
+ */
+static inline void evert__fiber_arrive(struct evert__fiber *here)
 {
     (void)here;
-    (void)from;
 #ifdef EVERT__ASAN
+    struct evert__fiber *from = here->from;
     __sanitizer_finish_switch_fiber(here->fake, from != NULL ? &from->low : NULL,
                                     from != NULL ? &from->size : NULL);
 #endif

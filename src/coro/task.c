@@ -26,11 +26,10 @@ static struct evert__task *block_on(const struct evert__stack *stack)
 static struct evert__task *switch_in(struct evert__tasks *tasks, struct evert__task *task)
 {
     tasks->loop->current = task;
-    tasks->from_loop = true;
     evert__fiber_is_here(&tasks->fiber);
     evert__fiber_leave(&tasks->fiber, &task->fiber, false);
     evert__context_switch(&tasks->context, &task->context);
-    evert__fiber_arrive(&tasks->fiber, NULL);
+    evert__fiber_arrive(&tasks->fiber);
     task = tasks->loop->current;
     tasks->loop->current = NULL;
     return task;
@@ -70,19 +69,19 @@ static bool ends_quietly(const struct evert__task *task)
 static void task_entry(void *arg)
 {
     struct evert__task *task = arg;
-    struct evert__tasks *tasks = evert__tasks_get(task->loop);
-    evert__fiber_arrive(&task->fiber, tasks->from_loop ? &tasks->fiber : NULL);
+    evert_loop *loop = task->loop;
+    evert__fiber_arrive(&task->fiber);
     task->result = task->fn(task->arg);
     evert__scope_check(task, NULL);
-    evert__loop_flush(task->loop);
+    evert__loop_flush(loop);
     task->ended = true;
     struct evert__task *next = NULL;
-    if (ends_quietly(task) && !evert__loop_forked(task->loop)) /* no other task is a child's */
-        next = evert__task_next(task->loop);
+    if (ends_quietly(task) && !evert__loop_forked(loop)) /* no other task is a child's */
+        next = evert__task_next(loop);
     if (next != NULL) {
         /* Nobody takes the stack before this is away from it. */
         let_go(task, NULL);
-        evert__task_go(task, next, true);
+        evert__task_go(loop, task, next, true);
     }
     evert__task_leave(task, true);
 }

@@ -102,7 +102,6 @@ struct evert__tasks {
     struct evert__stack_pool stacks;
     struct evert__context context; /* the loop's own, while a task runs */
     struct evert__fiber fiber;
-    bool from_loop; /* the task that runs was come to from there, and not from another task */
     unsigned numbered;
     struct evert__link all;
     struct evert__task root;
@@ -161,17 +160,18 @@ static inline void evert__task_leave(struct evert__task *task, bool last)
     struct evert__tasks *tasks = evert__tasks_get(task->loop);
     evert__fiber_leave(&task->fiber, &tasks->fiber, last);
     evert__context_switch(&task->context, &tasks->context);
-    evert__fiber_arrive(&task->fiber, tasks->from_loop ? &tasks->fiber : NULL);
+    evert__fiber_arrive(&task->fiber);
 }
 
 void evert__task_resume(struct evert__ready *ready);
 
-/* The task that stands first in a list, if it is a task that does. */
-static inline struct evert__task *evert__task_first(const struct evert__link *list)
+/* Takes what stands first in a list that has something, if that is a task. */
+static inline struct evert__task *evert__task_take(struct evert__link *list)
 {
     struct evert__ready *ready = EVERT__CONTAINER(list->next, struct evert__ready, link);
-    if (evert__list_empty(list) || ready->run != evert__task_resume)
+    if (ready->run != evert__task_resume)
         return NULL;
+    evert__list_remove_first(list);
     return EVERT__CONTAINER(ready, struct evert__task, ready);
 }
 
@@ -182,17 +182,18 @@ static inline struct evert__task *evert__task_first(const struct evert__link *li
  */
 static inline struct evert__task *evert__task_next(evert_loop *loop)
 {
-    bool goes_on = !evert__list_empty(&loop->batch);
-    struct evert__link *list = goes_on ? &loop->batch : &loop->ready;
-    if (loop->eager > 0 || !(goes_on || evert__loop_may_go_on(loop)))
+    struct evert__task *next = NULL;
+    if (loop->eager > 0)
         return NULL;
-    struct evert__task *next = evert__task_first(list);
-    if (next == NULL)
-        return NULL;
-    evert__list_remove_first(list);
-    if (!goes_on)
-        evert__list_splice(&loop->batch, &loop->ready);
-    loop->runs_left--;
+    if (!evert__list_empty(&loop->batch)) {
+        next = evert__task_take(&loop->batch);
+    } else if (evert__loop_may_go_on(loop)) {
+        next = evert__task_take(&loop->ready);
+        if (next != NULL)
+            evert__list_splice(&loop->batch, &loop->ready);
+    }
+    if (next != NULL)
+        loop->runs_left--;
     return next;
 }
 
@@ -200,18 +201,16 @@ static inline struct evert__task *evert__task_next(evert_loop *loop)
  * From a task to another one, which was taken off the queue; see evert__task_leave(). One that goes
  * for the last time has given its memory back already.
  */
-static inline void evert__task_go(struct evert__task *task, struct evert__task *next, bool last)
+static inline void evert__task_go(evert_loop *loop, struct evert__task *task,
+                                  struct evert__task *next, bool last)
 {
-    evert_loop *loop = next->loop;
-    struct evert__tasks *tasks = evert__tasks_get(loop);
     loop->current = next;
-    tasks->from_loop = false;
     evert__fiber_leave(&task->fiber, &next->fiber, last);
     if (last)
         evert__context_switch(&task->context, &next->context);
     else
         evert__context_switch_alike(&task->context, &next->context);
-    evert__fiber_arrive(&task->fiber, tasks->from_loop ? &tasks->fiber : NULL);
+    evert__fiber_arrive(&task->fiber);
 }
 
 /*
@@ -220,21 +219,21 @@ static inline void evert__task_go(struct evert__task *task, struct evert__task *
  */
 static inline void evert__task_suspend(struct evert__task *task)
 {
-    struct evert__task *next = evert__task_next(task->loop);
+    evert_loop *loop = task->loop;
+    struct evert__task *next = evert__task_next(loop);
     if (next != NULL)
-        evert__task_go(task, next, false);
+        evert__task_go(loop, task, next, false);
     else
         evert__task_leave(task, false);
 }
 
 /* Lets those that are ready run, each once, and the task again behind them. */
-static inline void evert__task_give_way(struct evert__task *task)
+static inline void evert__task_give_way(evert_loop *loop, struct evert__task *task)
 {
-    struct evert__task *next = evert__task_next(task->loop);
-    if (!evert__link_used(&task->ready.link))
-        evert__list_append(&task->loop->ready, &task->ready.link);
+    struct evert__task *next = evert__task_next(loop);
+    evert__list_append(&loop->ready, &task->ready.link);
     if (next != NULL)
-        evert__task_go(task, next, false);
+        evert__task_go(loop, task, next, false);
     else
         evert__task_leave(task, false);
 }

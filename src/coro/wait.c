@@ -75,6 +75,7 @@ void evert__wake(struct evert__waiter *waiter, ssize_t result)
 
 void evert__let_others_run(struct evert__task *self)
 {
+    self->budget = EVERT__BUDGET;
     if (evert__loop_forked(self->loop)) {
         /* A child's copy: the others are the parent's. */
     } else if (self->root) {
@@ -84,9 +85,8 @@ void evert__let_others_run(struct evert__task *self)
         }
     } else {
         evert__loop_flush(self->loop);
-        evert__task_give_way(self);
+        evert__task_give_way(self->loop, self);
     }
-    self->budget = EVERT__BUDGET;
 }
 
 void evert__task_cancel_wait(struct evert__task *task)
@@ -154,13 +154,12 @@ static inline bool may_give_way(const evert_loop *loop)
 #endif
 }
 
-int evert_yield(void)
+__attribute__((noinline)) int evert_yield(void)
 {
-    const evert_loop *loop = evert__loop_running();
+    evert_loop *loop = evert__running;
     if (!may_give_way(loop))
         return yield_in_any_case();
-    struct evert__task *self = loop->current;
-    evert__task_give_way(self);
-    self->budget = EVERT__BUDGET;
-    return evert__loop_forked(self->loop) ? EVERT_ECLOSED : 0;
+    loop->current->budget = EVERT__BUDGET;
+    evert__task_give_way(loop, loop->current);
+    return 0; /* no child of a fork comes back here */
 }

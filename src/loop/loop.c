@@ -17,7 +17,7 @@
  * This thread's loops: the one that runs now, and its own, for waiting outside of any. They are
  * read by a signal handler too, so they must be there without the dynamic linker's help.
  */
-static _Thread_local evert_loop *running __attribute__((tls_model("initial-exec")));
+_Thread_local evert_loop *evert__running;
 static _Thread_local evert_loop *own __attribute__((tls_model("initial-exec")));
 
 _Thread_local char evert__thread;
@@ -34,12 +34,12 @@ int evert__loop_used_by_another(const evert_loop *loop, const char *call, const 
 
 __attribute__((noinline)) evert_loop *evert__loop_running(void)
 {
-    return running;
+    return evert__running;
 }
 
 evert_loop *evert_loop_current(void)
 {
-    return running;
+    return evert__running;
 }
 
 int evert_loop_new(evert_loop **ret)
@@ -134,8 +134,8 @@ void evert_loop_free(evert_loop *loop)
         return;
     }
     atomic_store(&loop->thread, NULL); /* its own may have ended: now it is this thread's */
-    evert_loop *outer = running;
-    running = NULL; /* where this is a callback or a task of another loop, that one waits */
+    evert_loop *outer = evert__running;
+    evert__running = NULL; /* where this is a callback or a task of another loop, that one waits */
     loop->leaving = true;
     /* From the highest layer down: tasks end while all that they use is still there. */
     for (int i = 0; i < EVERT__PARTS; i++) {
@@ -155,7 +155,7 @@ void evert_loop_free(evert_loop *loop)
     if (own == loop)
         own = NULL;
     evert_loop_release(loop);
-    running = outer;
+    evert__running = outer;
 }
 
 void evert_loop_hold(evert_loop *loop)
@@ -232,7 +232,7 @@ int evert__loop_may_begin(const evert_loop *loop)
     if (evert__loop_usable(loop, "running a loop", NULL) < 0)
         return EVERT_ECONTEXT;
     /* In a child that a callback made, the parent's loop stands further down on the stack. */
-    if (loop->running || (running != NULL && !evert__loop_forked(running)))
+    if (loop->running || (evert__running != NULL && !evert__loop_forked(evert__running)))
         return EVERT_ECONTEXT;
     return 0;
 }
@@ -243,7 +243,7 @@ int evert__loop_begin(evert_loop *loop)
     if (rc == 0) {
         loop->running = true;
         atomic_store_explicit(&loop->thread, evert__thread_here(), memory_order_relaxed);
-        running = loop;
+        evert__running = loop;
     }
     return rc;
 }
@@ -251,7 +251,7 @@ int evert__loop_begin(evert_loop *loop)
 void evert__loop_end(evert_loop *loop)
 {
     loop->running = false;
-    running = NULL;
+    evert__running = NULL;
 }
 
 /* A callback may have forked: then this is the child, which came back into its parent's loop. */
@@ -289,7 +289,7 @@ void evert_loop_stop(evert_loop *loop)
 
 evert_time evert_now(void)
 {
-    return running != NULL ? running->now : evert__clock();
+    return evert__running != NULL ? evert__running->now : evert__clock();
 }
 
 static pthread_key_t own_key;
@@ -336,6 +336,6 @@ int evert__loop_or_here(evert_loop **loop)
 {
     if (*loop != NULL)
         return evert__loop_usable(*loop, "a call with a loop", "evert_loop_call_threadsafe");
-    *loop = running;
+    *loop = evert__running;
     return *loop != NULL ? 0 : evert__loop_own(loop);
 }

@@ -137,7 +137,12 @@ int evert__loop_may_begin(const evert_loop *loop);
 int evert__loop_begin(evert_loop *loop);
 void evert__loop_end(evert_loop *loop);
 
-/* The loop that runs on this thread, or NULL. Not inlined: threads differ. */
+/*
+ * The loop that runs on this thread, or NULL. By the time that a switch of stacks returns the
+ * thread may be another, and a compiler that knows where the variable of this thread lies does not
+ * look again: who reads it directly is not inlined, and does so before it switches.
+ */
+extern _Thread_local evert_loop *evert__running __attribute__((tls_model("initial-exec")));
 evert_loop *evert__loop_running(void);
 
 /* What tells the threads of this process apart. */

@@ -22,13 +22,13 @@ static void leave(struct routine *routine, bool last)
 {
     evert__fiber_leave(&routine->fiber, &routine->callers_fiber, last);
     evert__context_switch(&routine->context, &routine->caller);
-    evert__fiber_arrive(&routine->fiber, &routine->callers_fiber);
+    evert__fiber_arrive(&routine->fiber);
 }
 
 static void entry(void *arg)
 {
     struct routine *routine = arg;
-    evert__fiber_arrive(&routine->fiber, &routine->callers_fiber);
+    evert__fiber_arrive(&routine->fiber);
     routine->fn(routine);
     routine->done = true;
     leave(routine, true);
@@ -51,7 +51,7 @@ static void go_on(struct routine *routine)
     evert__fiber_is_here(&routine->callers_fiber);
     evert__fiber_leave(&routine->callers_fiber, &routine->fiber, false);
     evert__context_switch(&routine->caller, &routine->context);
-    evert__fiber_arrive(&routine->callers_fiber, NULL);
+    evert__fiber_arrive(&routine->callers_fiber);
 }
 
 static void routine_free(struct routine *routine)

@@ -473,8 +473,7 @@ class Loop:
     def thread_that_runs(self, symbol):
         if not self.value["running"]:
             return None
-        function = symbol.symtab.objfile.lookup_global_symbol("evert__loop_running")
-        running = gdb.lookup_symbol("running", function.symtab.static_block())[0]
+        running = symbol.symtab.objfile.lookup_global_symbol("evert__running")
         for thread in seen.threads:
             thread.switch()
             try:
