@@ -85,7 +85,7 @@ static void try_all(struct sweep *s)
 
 static void try_some(struct sweep *s, unsigned samples)
 {
-    for (unsigned i = 0; i < samples && s->failures < MOST_FAILURES; i++) {
+    while (wants_more(s->runs, s->met, samples) && s->failures < MOST_FAILURES) {
         unsigned nth = s->firsts[random_below(&s->random, (uint32_t)s->count)];
         if (random_below(&s->random, 3) == 0)
             nth = 1 + random_below(&s->random, s->allocations);
@@ -99,13 +99,14 @@ static bool sweep(const struct scenario *scenario, uint64_t seed)
     if (!run_well(scenario, seed))
         return false;
     take_sites(&s);
+    unsigned samples = runs_for_check(scenario->slow ? SLOW_SAMPLES : SAMPLES);
     if (is_long())
         try_all(&s);
     else
-        try_some(&s, runs_for_check(scenario->slow ? SLOW_SAMPLES : SAMPLES));
+        try_some(&s, samples);
     printf("# %s: %zu places, %u allocations; %u runs, and in %u the fault was met\n",
            scenario->name, s.count, s.allocations, s.runs, s.met);
-    return s.failures == 0 && s.met >= s.runs / 2;
+    return s.failures == 0 && s.met >= (is_long() ? s.runs : samples) / 2;
 }
 
 int main(int argc, char **argv)

@@ -39,6 +39,11 @@ unsigned runs_for_check(unsigned count)
 #endif
 }
 
+bool wants_more(unsigned runs, unsigned met, unsigned samples)
+{
+    return met < samples && runs < 4 * samples;
+}
+
 /* `own_program` is for the words that say how to repeat. */
 static void init(const char *own_program)
 {

@@ -31,6 +31,12 @@ int runner_main(int argc, char **argv,
 /* How often something is done, here: less under a sanitizer, which is several times slower. */
 unsigned runs_for_check(unsigned count);
 
+/*
+ * Whether after so many runs, in `met` of which the fault was met, another is wanted for so many
+ * samples. A program that shares its machine does not make the same calls each time.
+ */
+bool wants_more(unsigned runs, unsigned met, unsigned samples);
+
 /* Whether all of it is to be run (EVERT_LONG). */
 bool is_long(void);
 
