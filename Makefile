@@ -36,7 +36,8 @@ FOLDERS  := build/release build/asan build/tsan build/ucontext build/fuzz
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?= $(notdir $(wildcard fuzz/seeds/*))
 
-# How often `make check-long` runs everything, to see whether a test sometimes fails.
+# How often `make check-long` runs everything, to see whether a test sometimes fails; many at once,
+# since it is on a machine that is loaded that such a one does.
 REPEATS ?= 50
 
 # $(call setup,folder,options): configures a folder once; Ninja sees to it from then on. Folders
@@ -62,7 +63,7 @@ check-long: check-build
 	$(call setup,build/msan,$(MSAN),clang)
 	@$(NINJA) -C build/msan
 	@$(PYTHON) tests/tools/run.py --long $(FOLDERS) build/msan
-	@$(PYTHON) tests/tools/run.py --repeat $(REPEATS) build/release
+	@$(PYTHON) tests/tools/run.py --repeat $(REPEATS) -j $$((5 * $$(nproc))) build/release
 	@$(MAKE) --no-print-directory coverage mutants machines
 
 # Whether the tests notice when the library is broken on purpose; in build/mutants.
