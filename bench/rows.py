@@ -222,8 +222,8 @@ class Small:
     program: str
     words: dict
     judged: dict = field(default_factory=dict)  # {name: the most that it may be}
-    floor: str = ""  # there and back by nothing but what that takes, ...
-    over: dict = field(default_factory=dict)  # ... and {name: the most over one way of it}
+    floor: str = ""  # by nothing but what it takes, ...
+    over: dict = field(default_factory=dict)  # ... and {name: the most over that}
     core: int | None = measuring.SERVER_CORE
     rounds: int = 31
     kind: str = field(default="small", init=False)
@@ -242,7 +242,7 @@ class Small:
                 each |= {"bound": self.judged[name],
                          "verdict": stats.verdict(values, self.judged[name], False)}
             if self.floor in measured and name in self.over:
-                over = [ours - floor / 2 for ours, floor in zip(values, measured[self.floor])]
+                over = [ours - floor for ours, floor in zip(values, measured[self.floor])]
                 each["over"] = stats.summary(over) | {
                     "bound": self.over[name],
                     "verdict": stats.verdict(over, self.over[name], False)}
@@ -315,7 +315,7 @@ ROWS = [
     Idle("idle-memory", "Idle connections"),
     Allocated("idle-allocated", "An idle connection, in bytes that the library allocates"),
     Small("yield", "The smallest things, in nanoseconds, all of them in each round", "bench/yield",
-          {"bare": "to a bare stack and back", "pair": "yield, of two tasks",
+          {"bare": "a bare switch to another stack", "pair": "yield, of two tasks",
            "crowd": "yield, of 1,000 tasks", "spawn": "task spawned and left",
            "timer": "timer set and cancelled among 1,000",
            "timers": "among 1,000,000, at random times"},
