@@ -205,22 +205,35 @@ static void run_batch(evert_loop *loop)
     }
 }
 
+/* By short turns: there is nothing to do that only the end of a turn does. */
+static bool may_be_followed(const evert_loop *loop)
+{
+    return !loop->single && !loop->stopped && evert__list_empty(&loop->closed);
+}
+
+/* All the runs that there may be are over, and took so little that the kernel need not be asked. */
+static bool was_short(const evert_loop *loop)
+{
+    return loop->runs_left <= 0 && may_be_followed(loop) && !evert__list_empty(&loop->ready) &&
+           evert__clock() - loop->now < EVERT__SHORT;
+}
+
 bool evert__loop_turn(evert_loop *loop, evert_time deadline)
 {
-    bool ends_soon = loop->single || loop->stopped || !evert__list_empty(&loop->closed);
-    loop->runs_left = ends_soon ? 0 : EVERT__RUNS;
     loop->backend->wait(loop, time_to_wait(loop, deadline));
     loop->now = evert__clock();
     evert__timers_expire(loop);
-
-    evert__list_splice(&loop->batch, &loop->ready);
-    if (loop->watch == NULL)
-        run_batch(loop);
-    else
-        evert__watch_run(loop);
-    if (evert__loop_forked(loop))
-        return false;
-    evert__loop_flush(loop);
+    do {
+        loop->runs_left = may_be_followed(loop) ? EVERT__RUNS : 0;
+        evert__list_splice(&loop->batch, &loop->ready);
+        if (loop->watch == NULL)
+            run_batch(loop);
+        else
+            evert__watch_run(loop);
+        if (evert__loop_forked(loop))
+            return false;
+        evert__loop_flush(loop);
+    } while (was_short(loop));
     let_go_of_closed(loop);
     return true;
 }

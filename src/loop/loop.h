@@ -5,7 +5,8 @@
  * are let go.
  *
  * A look at the kernel costs more than many runs of tasks do. So where nothing but tasks became
- * ready, short turns follow, which begin with the queue: as many as EVERT__RUNS runs make.
+ * ready, short turns follow, which begin with the queue: as many as EVERT__RUNS runs make, and as
+ * many again while all of them together took less than EVERT__SHORT.
  */
 #ifndef EVERT_SRC_LOOP_LOOP_H
 #define EVERT_SRC_LOOP_LOOP_H
@@ -50,6 +51,7 @@ struct evert__part {
 };
 
 enum { EVERT__RUNS = 128 };
+#define EVERT__SHORT (10 * EVERT_MICROSECOND)
 
 struct evert_loop {
     const struct evert__backend *backend;

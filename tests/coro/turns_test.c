@@ -58,6 +58,38 @@ static void test_tasks_that_yield_to_each_other_seldom_look_at_the_kernel(void *
         assert_in_range(looks, 0, TASKS * YIELDS / EVERT__RUNS + 10);
 }
 
+static evert_time slow_clock;
+
+/* A clock by which each look at it takes longer than all short turns may together. */
+static bool pass_time(enum evert__sys_call call, const void *site, size_t *size, int64_t *result)
+{
+    (void)count_looks(call, site, size, result);
+    if (call != EVERT__SYS_CLOCK)
+        return false;
+    *result = slow_clock += EVERT__SHORT;
+    return true;
+}
+
+/* C12 */
+static void test_tasks_that_take_their_time_are_followed_by_a_look(void **state)
+{
+    enum { YIELDS = 50 * EVERT__RUNS };
+    struct worker workers[2] = {{.left = YIELDS}, {.left = YIELDS}};
+    evert_scope s;
+    (void)state;
+    looks = 0;
+    slow_clock = evert__clock();
+    evert__sys_set_hook(pass_time);
+    evert_scope_enter(&s, EVERT_NEVER);
+    check_rc(evert_spawn(&s, yield_often, &workers[0]), 0);
+    check_rc(evert_spawn(&s, yield_often, &workers[1]), 0);
+    check_rc(evert_scope_leave(&s, 0), 0);
+    evert__sys_set_hook(NULL);
+    /* A ring shows its memory, so that not each look at it is a call. */
+    if (strstr(evert_loop_backend(self()->loop), "uring") == NULL)
+        assert_true(looks >= 2 * YIELDS / EVERT__RUNS);
+}
+
 /* Those that are ready by then run once each, in order, before the one that yields again. */
 struct place {
     int *order, *count, number;
@@ -225,6 +257,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         everywhere(test_tasks_that_yield_to_each_other_seldom_look_at_the_kernel),
+        everywhere(test_tasks_that_take_their_time_are_followed_by_a_look),
         everywhere(test_short_turns_keep_the_order),
         everywhere(test_tasks_that_yield_to_each_other_keep_nothing_waiting),
         everywhere(test_what_is_closed_is_told_of_before_many_short_turns),
