@@ -29,7 +29,7 @@ GDB = ["gdb", "-q", "-nx", "-batch",
 GDB_LIMIT = 90  # seconds; it takes one or two where the machine has nothing else to do
 
 # What gdb_tasks has when all is set: the tasks of its second loop, as they stand below each other.
-PARKED_FOR_LONG = r"for (60|5\d|5\d\.\d) min more"
+PARKED_FOR_LONG = r"for (1 h|(60|5\d|5\d\.\d) min) more"
 TASKS = [
     # name, state, waits in
     ("parent", "parked", "evert_scope_leave for 11 tasks"),

@@ -2,6 +2,7 @@
 /* Names: listening and connecting by one, which workers look up; refused, and given up. */
 #include "scenarios.h"
 
+#include <arpa/inet.h>
 #include <stdio.h>
 
 static unsigned failures;
@@ -11,16 +12,17 @@ static const char *port_of(const char *address)
     return strrchr(address, ':');
 }
 
-/* An address where nobody listens any more. */
-static int find_closed(char address[ADDRESS_SIZE])
+/* A port of all addresses on which nobody listens, and nobody else can while it is held. */
+static int hold_port(char address[ADDRESS_SIZE])
 {
-    evert_listener *listener;
-    int rc = evert_listen(&listener, ANY_PORT);
-    if (rc < 0)
-        return rc;
-    snprintf(address, ADDRESS_SIZE, "tcp://localhost%s", port_of(evert_listener_address(listener)));
-    evert_listener_close(listener);
-    return 0;
+    struct sockaddr_in6 bound = {.sin6_family = AF_INET6};
+    socklen_t size = sizeof(bound);
+    int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0), off = 0;
+    CHECK(setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off)) == 0 &&
+          bind(fd, (struct sockaddr *)&bound, size) == 0 &&
+          getsockname(fd, (struct sockaddr *)&bound, &size) == 0);
+    snprintf(address, ADDRESS_SIZE, "tcp://localhost:%d", ntohs(bound.sin6_port));
+    return fd;
 }
 
 static int connect_and_leave(void *address)
@@ -38,10 +40,8 @@ static int connect_and_leave(void *address)
 static int be_refused(void)
 {
     char address[ADDRESS_SIZE];
-    int rc = find_closed(address);
-    if (rc < 0)
-        return rc;
-    rc = connect_and_leave(address);
+    int held = hold_port(address), rc = connect_and_leave(address);
+    close(held);
     CHECK(rc < 0 && evert_describe(rc)[0] != '\0');
     return rc == -ECONNREFUSED ? 0 : rc;
 }
