@@ -169,7 +169,6 @@ int evert__task_new(evert_loop *loop, struct evert__scope *home, const evert_spa
     task->place = place;
     task->budget = EVERT__BUDGET;
     task->number = ++tasks->numbered;
-    task->since = loop->now;
     evert__fiber_init(&task->fiber, stack->low, (size_t)((char *)task - stack->low));
     evert__context_make(&task->context, stack->low, task, task_entry, task);
     evert__list_append(&tasks->all, &task->all);

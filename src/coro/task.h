@@ -32,6 +32,7 @@ struct evert__waiter {
      */
     bool (*cancel)(struct evert__waiter *waiter);
     ssize_t result;
+    evert_time since; /* when the turn began in which it began to wait; for debuggers */
     bool done;
 };
 
@@ -89,8 +90,7 @@ struct evert__task {
     const char *name, *place;
     char *description; /* of its last failure; see describe.c */
     int result;
-    unsigned number;  /* in its loop, from 1 on: what it is called by in a debugger */
-    evert_time since; /* when the turn began in which it last began to wait */
+    unsigned number; /* in its loop, from 1 on: what it is called by in a debugger */
     struct evert__fiber fiber;
     struct evert__stack *stack; /* which it lies at the top of */
 };

@@ -43,8 +43,8 @@ static void run_loop_until(evert_loop *loop, const struct evert__waiter *waiter)
 EVERT__FLAT void evert__wait(struct evert__task *self, struct evert__waiter *waiter)
 {
     waiter->task = self;
+    waiter->since = self->loop->now;
     self->waiter = waiter;
-    self->since = self->loop->now;
     /* A call that waits more than once may have been cancelled in between: nobody tells it again.
      */
     if (evert__task_cancelled(self))

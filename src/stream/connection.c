@@ -4,15 +4,16 @@
 #include "base/alloc.h"
 #include "base/sys.h"
 
+/* A stream that somebody reads has no protocol, which lies where no read has to look otherwise. */
 static void may_read(struct evert__source *source)
 {
     evert_stream *s = EVERT__CONTAINER(source, evert_stream, source);
     if (s->closing != EVERT__OPEN)
         evert__close_step(s);
-    else if (s->protocol != NULL)
-        evert__ready_push(s->loop, &s->step);
     else if (s->reader != NULL)
         evert__wake(s->reader, EVERT__INPUT_CAME);
+    else if (s->protocol != NULL)
+        evert__ready_push(s->loop, &s->step);
 }
 
 /* Before the next wait; in the midst of closing, a turn later. */

@@ -172,8 +172,9 @@ int evert__write_failed(evert_stream *s, int rc)
     return rc;
 }
 
-/* A write that waits, or may do so. */
-static int write_waiting(evert_stream *s, struct evert__task *self, const void *data, size_t size)
+/* A write that waits, or may do so. Apart, as below. */
+EVERT__FLAT __attribute__((noinline)) static int
+write_waiting(evert_stream *s, struct evert__task *self, const void *data, size_t size)
 {
     evert__connection_hold(s); /* it may be closed meanwhile */
     int rc = size > EVERT_HIGH_WATER ? write_large(s, self, data, size)

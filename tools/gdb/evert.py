@@ -576,7 +576,7 @@ def row_of(depth, task):
     in_task.leave()
     since = ""
     if state in ("parked", "blocking"):
-        since = span(max(0, clock(task.loop.value) - int(task.value["since"])))
+        since = span(max(0, clock(task.loop.value) - int(task.value["waiter"]["since"])))
         call = f"{call} {words_of_wait(task.value, task.loop.value)}".rstrip()
     elif state == "ready":
         call = ""
