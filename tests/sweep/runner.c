@@ -44,6 +44,11 @@ bool wants_more(unsigned runs, unsigned met, unsigned samples)
     return met < samples && runs < 4 * samples;
 }
 
+bool met_enough(unsigned runs, unsigned met, unsigned samples)
+{
+    return met >= (is_long() ? runs : samples) / 2;
+}
+
 /* `own_program` is for the words that say how to repeat. */
 static void init(const char *own_program)
 {

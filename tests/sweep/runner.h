@@ -37,6 +37,9 @@ unsigned runs_for_check(unsigned count);
  */
 bool wants_more(unsigned runs, unsigned met, unsigned samples);
 
+/* Whether it was met in half of them at least: of the samples, or of all runs of a long check. */
+bool met_enough(unsigned runs, unsigned met, unsigned samples);
+
 /* Whether all of it is to be run (EVERT_LONG). */
 bool is_long(void);
 
