@@ -88,7 +88,7 @@ static evert_result await_result(evert_deferred *deferred, bool take)
         return evert_fail(rc);
     wait_for_result(self, &await, deferred);
     if (await.waiter.result < 0)
-        return evert_fail((int)await.waiter.result);
+        return evert_fail(await.waiter.result);
     if (await.awaiter.deferred == NULL)
         return evert_fail(-ECANCELED); /* freed, and the value with it, before this task ran */
     if (deferred->is.taken)

@@ -52,7 +52,7 @@ static bool carry_out(struct evert__task *self, struct evert__file *file, int *r
         return true;
     }
     evert__wait(self, &wait.waiter);
-    *ret_error = (int)wait.waiter.result;
+    *ret_error = wait.waiter.result;
     return wait.complete;
 }
 

@@ -326,7 +326,7 @@ int evert_task_join(evert_task *handle)
         task->joiner = &join.waiter;
         evert__wait(self, &join.waiter);
         if (join.waiter.result < 0)
-            return (int)join.waiter.result;
+            return join.waiter.result;
         evert__description_move(&self->description, &join.description, join.rc);
         return join.rc;
     }

@@ -25,15 +25,16 @@
 
 /* Something that a task waits for. It lies on that task's stack. */
 struct evert__waiter {
-    struct evert__task *task;
+    /* What waking touches lies in one line of the cache, wherever the frame begins. */
+    _Alignas(16) struct evert__task *task;
+    int result;
+    bool done;
     /*
      * Called when the wait is cancelled: stops waiting. True: it has ended without effect; false:
      * it will be woken all the same. NULL: it cannot be cancelled.
      */
     bool (*cancel)(struct evert__waiter *waiter);
-    ssize_t result;
     evert_time since; /* when the turn began in which it began to wait; for debuggers */
-    bool done;
 };
 
 enum evert__cause {

@@ -63,7 +63,7 @@ EVERT__FLAT void evert__wait(struct evert__task *self, struct evert__waiter *wai
     self->budget = EVERT__BUDGET;
 }
 
-void evert__wake(struct evert__waiter *waiter, ssize_t result)
+void evert__wake(struct evert__waiter *waiter, int result)
 {
     if (waiter->done)
         return;
@@ -124,7 +124,7 @@ int evert_sleep_until(evert_time when)
         .waiter.cancel = stop_sleeping, .timer.ready.run = slept, .loop = self->loop};
     evert__timer_set(self->loop, &sleep.timer, when);
     evert__wait(self, &sleep.waiter);
-    return (int)sleep.waiter.result;
+    return sleep.waiter.result;
 }
 
 int evert_sleep(evert_time span)

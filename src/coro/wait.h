@@ -43,7 +43,7 @@ static inline int evert__checkpoint_on(const evert_loop *loop, struct evert__tas
 void evert__wait(struct evert__task *self, struct evert__waiter *waiter);
 
 /* Ends a wait. The first to come fixes the result; what comes later has no effect. */
-void evert__wake(struct evert__waiter *waiter, ssize_t result);
+void evert__wake(struct evert__waiter *waiter, int result);
 
 /* Lets the others run, once. */
 void evert__let_others_run(struct evert__task *self);

@@ -72,7 +72,7 @@ struct evert_stream {
     bool taken : 1;    /* by close or abort */
     bool in_steps : 1; /* the writer has begun something that a close cuts in the middle */
     /* The transport's face: see face.h. */
-    bool made : 1;   /* it has heard connection_made() */
+    bool made : 1;   /* there is one, and it has heard connection_made() */
     bool paused : 1; /* reading is */
     bool offer : 1;  /* there is input that it has not seen */
     bool eof_told : 1;

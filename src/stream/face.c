@@ -39,6 +39,7 @@ static evert_protocol *detach(evert_stream *s)
     evert_protocol *protocol = s->protocol;
     protocol->transport = NULL;
     s->protocol = NULL;
+    s->made = false;
     evert__link_remove(&s->step.link);
     return protocol;
 }

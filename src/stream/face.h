@@ -59,7 +59,7 @@ void evert__transport_end(evert_stream *stream, enum evert__ending_by by, int re
 /* In a call that gives it input: it gets the rest in a later step, and others their turn first. */
 void evert__transport_again(evert_stream *stream);
 
-/* Some of the output was sent. */
+/* Some of the output was sent. Before connection_made() a step is due anyway. */
 void evert__transport_sent(evert_stream *stream);
 
 /* More than the high-water mark may be queued: tries to send, and if it is, says so. */

@@ -36,7 +36,7 @@ int evert__listen_look_up(const char *address, struct evert__task *self,
         return rc;
     if (!evert__lookup_start(&l.lookup, &endpoint, true)) {
         evert__wait(self, &l.waiter);
-        rc = (int)l.waiter.result;
+        rc = l.waiter.result;
         if (rc < 0)
             return rc;
     }
@@ -132,7 +132,7 @@ static int await_connection(evert_listener *listener, struct evert__task *self)
     evert__wait(self, &accepting.waiter);
     evert__link_remove(&accepting.ending.link);
     if (accepting.waiter.result < 0)
-        return (int)accepting.waiter.result; /* closed meanwhile: it may be gone */
+        return accepting.waiter.result; /* closed meanwhile: it may be gone */
     listener->waiter = NULL;
     evert__listener_disarm(listener);
     return 0;

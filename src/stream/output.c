@@ -154,7 +154,7 @@ static void sent(evert_stream *s, ssize_t result)
         return;
     }
     advance(s, (size_t)result);
-    if (s->protocol != NULL)
+    if (s->made)
         evert__transport_sent(s);
     if (s->eof_due && s->out.queued == 0)
         end_at_last(s);

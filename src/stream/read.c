@@ -45,7 +45,7 @@ int evert__read_await(evert_stream *s, struct evert__task *self)
     evert__wait(self, &reading.waiter);
     s->reader = NULL;
     if (reading.waiter.result < 0)
-        rc = (int)reading.waiter.result;
+        rc = reading.waiter.result;
     else if (s->closing != EVERT__OPEN) /* and the stream may be gone when this returns */
         rc = evert__task_cancelled(self) ? -ECANCELED : EVERT_ECLOSED;
     else if (reading.waiter.result != EVERT__INPUT_CAME)

@@ -24,7 +24,7 @@ int evert__write_after_wait(evert_stream *s, const struct evert__task *self,
     int rc = 0;
     s->writer = NULL;
     if (waiter->result < 0)
-        rc = (int)waiter->result;
+        rc = waiter->result;
     else if (s->closing != EVERT__OPEN)
         rc = evert__task_cancelled(self) ? -ECANCELED : EVERT_ECLOSED;
     else if (s->write_error < 0)

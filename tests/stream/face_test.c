@@ -271,6 +271,29 @@ static void test_writes_that_are_pending_are_sent_in_order(void **state)
     free(data);
 }
 
+/* S8: also where the protocol was asked to pause, and the stream writes nothing. */
+static void test_what_a_protocol_leaves_is_sent_by_the_stream(void **state)
+{
+    char *data = make_pattern(MUCH), *got = malloc(MUCH);
+    (void)state;
+    for (int kind = TCP; kind <= UNIX; kind++) {
+        struct ends e = make_narrow_ends((enum kind)kind);
+        struct talker t;
+        talker_init(&t);
+        talk_on(&t, e.s);
+        check_rc(evert_transport_write(transport_of(&t), data, MUCH), 0);
+        wait_until(t.pauses == 1);
+        assert_ptr_equal(evert_transport_stream(transport_of(&t)), e.s);
+        check_count(peer_receive(e.peer, got, MUCH), MUCH);
+        assert_true(is_pattern(got, 0, MUCH));
+        assert_int_equal(t.resumes, 0);
+        talker_fini(&t);
+        check_rc(drop_ends(e), 0);
+    }
+    free(got);
+    free(data);
+}
+
 struct waiting {
     evert_stream *s;
     char *data;
@@ -784,6 +807,7 @@ int main(void)
         everywhere(test_the_stream_is_taken_in_data_received),
         everywhere(test_random_changes_lose_and_repeat_no_byte),
         everywhere(test_writes_that_are_pending_are_sent_in_order),
+        everywhere(test_what_a_protocol_leaves_is_sent_by_the_stream),
         everywhere(test_a_stream_in_which_somebody_waits_is_busy),
         everywhere(test_the_end_is_told_to_both),
         everywhere(test_our_own_end_stays_over_the_change),
