@@ -14,8 +14,12 @@
 #include "base/msan.h"
 #include "loop/loop.h"
 
-/* As many pieces as make one send of all that may be queued below the high-water mark. */
-enum { EVERT__CHUNK = 4096, EVERT__PIECES = 18, EVERT__LARGE = 65536 };
+enum {
+    EVERT__CHUNK = 4096,
+    EVERT__PIECES = 18,     /* make one send of all that may be queued below the high-water mark */
+    EVERT__AHEAD = 1 << 16, /* what is taken at the most, where some of it may have to be kept */
+    EVERT__LARGE = 1 << 18, /* and where it is looked at whole */
+};
 
 struct evert__chunk {
     struct evert__chunk *next;

@@ -162,11 +162,12 @@ static inline ssize_t evert__input_take(evert_stream *s, void *memory, size_t si
     return count;
 }
 
-/* Takes once what there is, into the buffer. */
-static inline ssize_t evert__input_fill(evert_stream *s)
+/* Takes once what there is, into the buffer: as much as there is room for, or `most`. */
+static inline ssize_t evert__input_fill(evert_stream *s, size_t most)
 {
     struct evert__input *in = &s->in;
-    ssize_t count = evert__input_take(s, in->data + in->end, in->capacity - in->end);
+    size_t room = in->capacity - in->end;
+    ssize_t count = evert__input_take(s, in->data + in->end, room < most ? room : most);
     if (count > 0)
         in->end += (size_t)count;
     return count;
@@ -174,7 +175,7 @@ static inline ssize_t evert__input_fill(evert_stream *s)
 
 void evert__input_free(evert_stream *stream);
 
-/* What is left in a large buffer goes to a small one, where it fits: who waits holds little. */
+/* What is left in a large buffer goes to a small one, if one will do: who waits holds little. */
 void evert__input_shrink(evert_stream *stream);
 void evert__input_fini(evert_stream *stream);
 

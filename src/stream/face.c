@@ -5,7 +5,8 @@
 #include "base/log.h"
 
 enum {
-    TAKES = 4,           /* of input in one step, until the others get their turn */
+    SHARE = 1 << 18,     /* of input in one step, until the others get their turn */
+    TAKES = 4,           /* each counts as a part of the share, also where it gave little */
     LEAST_TAKE = 2048,   /* room that a take should have behind what was left */
     MOST_LEFT = 1 << 20, /* input that a protocol may leave unconsumed */
 };
@@ -175,10 +176,11 @@ static int make_room(evert_stream *s)
 /* Takes once. Positive: there is more; 0: the end; -EAGAIN: it waits for more; or an error. */
 static ssize_t take(evert_stream *s)
 {
+    bool may_leave = s->protocol->ops->input_received != NULL; /* and then pause */
     int rc = make_room(s);
     if (rc < 0)
         return rc;
-    ssize_t count = evert__input_fill(s);
+    ssize_t count = evert__input_fill(s, may_leave ? EVERT__AHEAD : SIZE_MAX);
     if (count > 0)
         s->offer = true;
     return count;
@@ -206,18 +208,19 @@ static void deliver(evert_stream *s)
 {
     const evert_protocol *protocol = s->protocol;
     ssize_t count = 1;
-    for (int takes = 0; evert__transport_reads(s, protocol);) {
+    for (size_t taken = 0; evert__transport_reads(s, protocol);) {
         if (s->offer && evert__input_size(&s->in) > 0) {
             give(s);
             if (evert__link_used(&s->step.link))
                 break; /* the rest waits for that step */
             continue;
         }
-        if (takes++ == TAKES) {
+        if (taken >= SHARE) {
             evert__ready_push(s->loop, &s->step);
             break;
         }
         count = evert__source_may_have(&s->source) ? take(s) : -EAGAIN;
+        taken += count > SHARE / TAKES ? (size_t)count : SHARE / TAKES;
         if (count > 0)
             continue;
         evert__input_release(s);

@@ -22,9 +22,27 @@ void evert__input_free(evert_stream *s)
 
 static char *new_buffer(evert_stream *s, size_t capacity)
 {
+    if (capacity == EVERT__CHUNK)
+        return (char *)evert__chunk_get(s->loop);
     if (capacity == EVERT__LARGE)
         return evert__large_get(s->loop);
     return evert__alloc(capacity);
+}
+
+/* Puts what there is into another buffer, for which it has to be small enough. */
+static int move(evert_stream *s, size_t capacity)
+{
+    struct evert__input *in = &s->in;
+    size_t used = evert__input_size(in);
+    char *data = new_buffer(s, capacity);
+    if (data == NULL)
+        return -ENOMEM;
+    if (in->data != NULL) {
+        memcpy(data, in->data + in->start, used);
+        evert__input_free(s);
+    }
+    *in = (struct evert__input){.data = data, .end = used, .capacity = capacity};
+    return 0;
 }
 
 int evert__input_make_room(evert_stream *s, size_t size)
@@ -34,38 +52,28 @@ int evert__input_make_room(evert_stream *s, size_t size)
 
     if (in->data != NULL && in->capacity >= size) {
         memmove(in->data, in->data + in->start, used);
-    } else {
-        if (size > SIZE_MAX / 2)
-            return -ENOMEM;
-        while (capacity < size)
-            capacity *= 2;
-        char *data = new_buffer(s, capacity);
-        if (data == NULL)
-            return -ENOMEM;
-        if (in->data != NULL) {
-            memcpy(data, in->data + in->start, used);
-            evert__input_free(s);
-        }
-        in->data = data;
-        in->capacity = capacity;
+        in->start = 0;
+        in->end = used;
+        return 0;
     }
-    in->start = 0;
-    in->end = used;
-    return 0;
+    if (size > SIZE_MAX / 2)
+        return -ENOMEM;
+    while (capacity < size)
+        capacity *= 2;
+    return move(s, capacity);
 }
 
 void evert__input_shrink(evert_stream *s)
 {
     struct evert__input *in = &s->in;
-    size_t used = evert__input_size(in);
-    if (in->data == NULL || in->capacity != EVERT__LARGE || used > EVERT__CHUNK)
+    size_t capacity = EVERT__CHUNK;
+    evert__input_release(s);
+    if (in->data == NULL || in->capacity != EVERT__LARGE)
         return;
-    char *data = (char *)evert__chunk_get(s->loop);
-    if (data == NULL)
-        return;
-    memcpy(data, in->data + in->start, used);
-    evert__input_free(s);
-    *in = (struct evert__input){.data = data, .end = used, .capacity = EVERT__CHUNK};
+    while (capacity < evert__input_size(in))
+        capacity *= 2;
+    if (capacity < EVERT__LARGE)
+        (void)move(s, capacity); /* or it stays where it is */
 }
 
 void evert__input_fini(evert_stream *s)

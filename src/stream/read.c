@@ -9,7 +9,6 @@
 
 enum {
     AT_LEAST = 2048, /* room that a take should have, so that a batch comes in one */
-    AT_MOST = 65536, /* what a read takes ahead at the most */
     DIRECT = 4096,   /* from this size on a read goes straight to the caller's memory */
 };
 
@@ -60,7 +59,7 @@ static int take_more(evert_stream *s, size_t room)
     int rc = evert__input_reserve(s, room);
     if (rc < 0)
         return rc;
-    ssize_t count = evert__input_fill(s);
+    ssize_t count = evert__input_fill(s, SIZE_MAX);
     if (count > 0)
         return 0;
     return count == 0 ? EVERT_EOF : (int)count;
@@ -169,9 +168,10 @@ static int give_incomplete(evert_stream *s, int rc, evert_bytes *ret)
 static ssize_t read_some(evert_stream *s, struct evert__task **ret_self, evert_bytes *ret,
                          size_t max)
 {
+    size_t room = max < EVERT__AHEAD ? max : EVERT__AHEAD;
     int rc = evert__read_begin(s, ret_self, max > 0);
     if (rc == 0 && max > 0 && evert__input_size(&s->in) == 0)
-        rc = more(s, *ret_self, max < AT_LEAST ? AT_LEAST : max < AT_MOST ? max : AT_MOST);
+        rc = more(s, *ret_self, room > AT_LEAST ? room : AT_LEAST);
     if (rc < 0)
         return rc == EVERT_EOF ? at_end(s, 0) : rc;
     size_t size = evert__input_size(&s->in);
@@ -314,7 +314,7 @@ ssize_t evert_read_exactly_into(evert_stream *s, void *buffer, size_t size)
     evert_bytes bytes = {"", 0};
     int rc;
 
-    if (size >= AT_MOST) {
+    if (size >= EVERT__AHEAD) {
         rc = evert__read_begin(s, &self, true);
         if (rc == 0)
             rc = read_counted_direct(s, self, buffer, size);

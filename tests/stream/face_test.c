@@ -782,7 +782,7 @@ static void return_in_data(struct talker *t, char call)
 
 static void test_taken_and_given_back_in_one_call_it_begins_anew(void **state)
 {
-    enum { SIZE = 100000 }; /* more than is given at once */
+    enum { SIZE = EVERT__LARGE + 10000 }; /* more than is given at once */
     char *data = make_pattern(SIZE);
     (void)state;
     struct talker t;
@@ -790,6 +790,7 @@ static void test_taken_and_given_back_in_one_call_it_begins_anew(void **state)
     t.act = return_in_data;
     t.count = 3;
     int peer = talk(&t, UNIX);
+    set_size(peer, SO_SNDBUF, 2 * EVERT__LARGE);
     assert_int_equal(send(peer, data, SIZE, MSG_NOSIGNAL), SIZE);
     wait_until(t.size == SIZE);
     assert_true(is_pattern(t.heard, 0, SIZE));

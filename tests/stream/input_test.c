@@ -175,6 +175,34 @@ static void test_without_memory_a_large_buffer_stays(void **state)
     drop_ends(e);
 }
 
+/* Who waits holds no more than twice what is there. */
+static void test_what_is_left_in_a_large_buffer_goes_to_one_of_its_size(void **state)
+{
+    static const size_t sizes[][2] = {
+        {0, 0},
+        {1, EVERT__CHUNK},
+        {EVERT__CHUNK + 1, 2 * EVERT__CHUNK},
+        {EVERT__LARGE / 2, EVERT__LARGE / 2},
+        {EVERT__LARGE / 2 + 1, EVERT__LARGE},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        size_t left = sizes[i][0];
+        struct ends e = make_ends(UNIX);
+        char *data = make_pattern(left + 1);
+        check_rc(evert__input_reserve(e.s, EVERT__LARGE), 0);
+        e.s->in.start = 100;
+        e.s->in.end = left + 100;
+        memcpy(e.s->in.data + 100, data, left);
+        evert__input_shrink(e.s);
+        assert_int_equal(e.s->in.capacity, sizes[i][1]);
+        assert_int_equal(evert__input_size(&e.s->in), left);
+        assert_true(is_pattern(e.s->in.data + e.s->in.start, 0, left));
+        free(data);
+        drop_ends(e);
+    }
+}
+
 /* BR-002, the second run: the rest of the line is dropped as it comes, and takes no memory. */
 static void test_a_line_without_end_takes_no_memory(void **state)
 {
@@ -268,7 +296,7 @@ static void test_room_is_made_without_losing_what_is_there(void **state)
     peer_say(e.peer, "0123456789");
     check_rc(evert_read_exactly(e.s, &bytes, 6), 0);
     while (evert__input_size(in) < 4) /* the adverse back end may have taken less */
-        (void)evert__input_fill(e.s);
+        (void)evert__input_fill(e.s, SIZE_MAX);
     check_rc(evert__input_reserve(e.s, 4), 0);
     assert_int_equal(in->capacity, EVERT__CHUNK);
     check_rc(evert__input_reserve(e.s, EVERT__CHUNK), 0); /* moves them to the front */
@@ -417,6 +445,7 @@ int main(void)
         cmocka_unit_test(test_use_of_a_view_after_its_end_is_caught),
         everywhere(test_a_peer_that_floods_is_held_back),
         everywhere(test_without_memory_a_large_buffer_stays),
+        everywhere(test_what_is_left_in_a_large_buffer_goes_to_one_of_its_size),
         everywhere(test_a_line_without_end_takes_no_memory),
         everywhere(test_counted_reads_of_more_than_any_limit_work),
         everywhere(test_a_read_that_waits_with_nothing_holds_no_buffer),

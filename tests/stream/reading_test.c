@@ -191,7 +191,7 @@ static void test_a_read_in_a_cancelled_scope_takes_nothing(void **state)
         assert_int_equal(shutdown(e.peer, SHUT_WR), 0);
         check_rc(evert_read_exactly(e.s, &bytes, 1), 0);
         while (!e.s->at_end) { /* so that nothing has to be waited for */
-            if (evert__input_fill(e.s) == -EAGAIN && !evert__source_arm(&e.s->source))
+            if (evert__input_fill(e.s, SIZE_MAX) == -EAGAIN && !evert__source_arm(&e.s->source))
                 turns(1);
         }
         evert_scope_enter(&scope, EVERT_NEVER);

@@ -7,6 +7,38 @@
 
 enum { MUCH = 400000 };
 
+/* ---- What it is given ---- */
+
+static void count_pieces(struct talker *t, char call)
+{
+    t->count += call == 'D';
+}
+
+/* C12: all that one call to the kernel can take, also in the turn after one in which it had much.
+ */
+static void test_much_is_given_in_few_pieces(void **state)
+{
+    enum { ROOM = 400000 };
+    (void)state;
+    struct ends e = make_ends(UNIX);
+    struct talker t;
+    set_size(e.peer, SO_SNDBUF, ROOM);
+    talker_init(&t);
+    t.act = count_pieces;
+    talk_on(&t, e.s);
+    evert_transport_pause_reading(transport_of(&t));
+    char *data = make_pattern(ROOM);
+    ssize_t size = send(e.peer, data, ROOM, 0);
+    assert_in_range(size, EVERT__LARGE + EVERT__CHUNK + 1, ROOM);
+    evert_transport_resume_reading(transport_of(&t));
+    wait_until(t.size == (size_t)size);
+    assert_true(is_pattern(t.heard, 0, t.size));
+    if (!is_adverse()) /* there, each take is cut by chance */
+        assert_int_equal(t.count, 2);
+    free(data);
+    end_talk(&t, e.peer);
+}
+
 /* ---- T3: lose and abort ---- */
 
 /* Case 14: the peer gets what was written, and the end; each side is lost once. */
@@ -1331,6 +1363,7 @@ static void test_a_transport_tells_its_addresses(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        everywhere(test_much_is_given_in_few_pieces),
         everywhere(test_what_was_written_is_sent_before_a_close),
         everywhere(test_much_is_sent_before_a_close),
         everywhere(test_losing_twice_loses_once),
