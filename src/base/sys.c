@@ -254,9 +254,9 @@ int evert__sys_epoll_create(void)
     MAKE(int, EPOLL_CREATE, NULL, epoll_create1(EPOLL_CLOEXEC), true);
 }
 
-int evert__sys_epoll_ctl(int epoll, int operation, int fd, uint32_t events, void *data)
+int evert__sys_epoll_ctl(int epoll, int operation, int fd, uint32_t events, uint64_t data)
 {
-    struct epoll_event event = {.events = events, .data.ptr = data};
+    struct epoll_event event = {.events = events, .data.u64 = data};
     MAKE(int, EPOLL_CTL, NULL, epoll_ctl(epoll, operation, fd, &event), true);
 }
 

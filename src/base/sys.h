@@ -145,7 +145,7 @@ int evert__sys_unlink(const char *path);
 /* waiting; -EINTR comes back */
 int evert__sys_eventfd(void);
 int evert__sys_epoll_create(void);
-int evert__sys_epoll_ctl(int epoll, int operation, int fd, uint32_t events, void *data);
+int evert__sys_epoll_ctl(int epoll, int operation, int fd, uint32_t events, uint64_t data);
 int evert__sys_epoll_wait(int epoll, struct epoll_event *events, int count, evert_time timeout);
 int evert__sys_poll(struct pollfd *fds, nfds_t count, evert_time timeout);
 evert_time evert__sys_clock(void);

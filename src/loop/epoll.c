@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The back end on epoll(7): edge-triggered, a descriptor registered once for everything, so there
- * is no system call for each wait. It is taken out before it is closed, since closing alone does
- * not while a child of a fork has a copy: events would come for memory that is gone. In such a
- * child nothing is taken out, since that would reach its parent's registrations.
+ * is no system call for each wait.
+ *
+ * Closing takes it out, unless somebody else has a copy, as a child of a fork may. Then events come
+ * still, so each says whom it is for: the number, and which of all that had it. The first that is
+ * for nobody has all the others moved to a new set; and from then on what is closed is taken out
+ * before. In a child nothing is taken out, since that would reach its parent's registrations.
  */
 #include <errno.h>
 
@@ -15,16 +18,21 @@
 #include "loop/loop.h"
 #include "loop/readiness.h"
 
-enum { BATCH = 128 };
+enum { BATCH = 128, EVENTS = EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP };
 
 struct state {
     int epoll;
+    bool copied;         /* there was an event for nobody: others have copies of descriptors */
+    bool closing;        /* something was closed since the last look at the kernel */
+    uint32_t registered; /* how many were: the slot of the newest */
+    uint32_t capacity;
+    struct evert__fd **fds; /* by number */
     struct epoll_event events[BATCH];
 };
 
 static int init(evert_loop *loop)
 {
-    struct state *state = evert__alloc(sizeof(*state));
+    struct state *state = evert__alloc_zero(sizeof(*state));
     if (state == NULL)
         return -ENOMEM;
     state->epoll = evert__sys_epoll_create();
@@ -41,7 +49,30 @@ static void fini(evert_loop *loop)
 {
     struct state *state = loop->backend_state;
     evert__sys_close(state->epoll);
+    evert__free(state->fds);
     evert__free(state);
+}
+
+/* Has a place for descriptors up to this number. */
+static int make_room(struct state *state, uint32_t number)
+{
+    uint32_t capacity = number + number / 8 + 64;
+    if (number < state->capacity)
+        return 0;
+    /* NOLINTNEXTLINE(bugprone-sizeof-expression): it is pointers that are kept */
+    struct evert__fd **fds = evert__realloc(state->fds, capacity * sizeof(*fds));
+    if (fds == NULL)
+        return -ENOMEM;
+    while (state->capacity < capacity)
+        fds[state->capacity++] = NULL;
+    state->fds = fds;
+    return 0;
+}
+
+static int add(int epoll, const struct evert__fd *fd)
+{
+    uint64_t whom = (uint64_t)fd->slot << 32 | (uint32_t)fd->number;
+    return evert__sys_epoll_ctl(epoll, EPOLL_CTL_ADD, fd->number, EVENTS | EPOLLET, whom);
 }
 
 static int attach(struct evert__fd *fd)
@@ -49,38 +80,85 @@ static int attach(struct evert__fd *fd)
     struct state *state = fd->loop->backend_state;
     if (fd->slot != 0)
         return 0;
-    int rc = evert__sys_epoll_ctl(state->epoll, EPOLL_CTL_ADD, fd->number,
-                                  EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP | EPOLLET, fd);
+    int rc = make_room(state, (uint32_t)fd->number);
+    if (rc < 0)
+        return rc;
+    state->registered += state->registered < UINT32_MAX ? 1 : 2; /* never 0 */
+    fd->slot = state->registered;
+    rc = add(state->epoll, fd);
     if (rc == 0)
-        fd->slot = 1;
+        state->fds[fd->number] = fd;
+    else
+        fd->slot = 0;
     return rc;
 }
 
 static bool detach(struct evert__fd *fd)
 {
     struct state *state = fd->loop->backend_state;
-    if (fd->slot != 0 && !evert__loop_forked(fd->loop))
-        (void)evert__sys_epoll_ctl(state->epoll, EPOLL_CTL_DEL, fd->number, 0, NULL);
+    if (fd->slot == 0)
+        return false;
+    if (state->copied && !evert__loop_forked(fd->loop))
+        (void)evert__sys_epoll_ctl(state->epoll, EPOLL_CTL_DEL, fd->number, 0, 0);
+    state->fds[fd->number] = NULL;
+    state->closing = true;
     fd->slot = 0;
     return false;
+}
+
+/* Leaves behind what was closed and has events still. Without memory for it the next one is it. */
+static void move_to_a_new_set(struct state *state)
+{
+    int epoll = evert__sys_epoll_create(), rc = epoll;
+    state->copied = true;
+    for (uint32_t i = 0; i < state->capacity && rc >= 0; i++) {
+        if (state->fds[i] != NULL)
+            rc = add(epoll, state->fds[i]);
+    }
+    if (rc < 0 && epoll >= 0)
+        evert__sys_close(epoll);
+    if (rc < 0)
+        return;
+    evert__sys_close(state->epoll);
+    state->epoll = epoll;
+}
+
+/* Whom an event is for, or NULL. */
+static struct evert__fd *whose(const struct state *state, uint64_t whom)
+{
+    uint32_t number = (uint32_t)whom;
+    struct evert__fd *fd = number < state->capacity ? state->fds[number] : NULL;
+    return fd != NULL && fd->slot == whom >> 32 ? fd : NULL;
+}
+
+static unsigned events_of(uint32_t told)
+{
+    unsigned events = 0;
+    if (told & EPOLLIN)
+        events |= EVERT__READY_IN;
+    if (told & EPOLLOUT)
+        events |= EVERT__READY_OUT;
+    /* Urgent data too makes a read come back short with more behind it. */
+    if (told & (EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI))
+        events |= EVERT__READY_ENDED;
+    return events;
 }
 
 static void wait(evert_loop *loop, evert_time timeout)
 {
     struct state *state = loop->backend_state;
+    bool for_nobody = false;
     int count = evert__sys_epoll_wait(state->epoll, state->events, BATCH, timeout);
+    state->closing = false;
     for (int i = 0; i < count; i++) {
-        uint32_t told = state->events[i].events;
-        unsigned events = 0;
-        if (told & EPOLLIN)
-            events |= EVERT__READY_IN;
-        if (told & EPOLLOUT)
-            events |= EVERT__READY_OUT;
-        /* Urgent data too makes a read come back short with more behind it. */
-        if (told & (EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI))
-            events |= EVERT__READY_ENDED;
-        evert__readiness_event(state->events[i].data.ptr, events);
+        struct evert__fd *fd = whose(state, state->events[i].data.u64);
+        if (fd != NULL)
+            evert__readiness_event(fd, events_of(state->events[i].events));
+        else if (!state->closing) /* else it may be one that was closed by an event before */
+            for_nobody = true;
     }
+    if (for_nobody)
+        move_to_a_new_set(state);
 }
 
 static bool start(struct evert__op *op)

@@ -60,7 +60,7 @@ struct evert__fd {
             bool drained_by_short_read : 1; /* it is TCP, where a short read has emptied it */
             uint8_t kind; /* what its source delivers: one of enum evert__source_kind */
             union {
-                uint32_t slot; /* where it is registered, plus 1; 0 if it is not */
+                uint32_t slot; /* the back end's, where it is registered; 0 if it is not */
                 struct evert__ringed ringed;
             };
         };

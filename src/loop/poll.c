@@ -14,7 +14,7 @@
 #include "loop/readiness.h"
 
 struct state {
-    struct evert__fd **fds; /* slot N is the Nth of these, counted from 1 */
+    struct evert__fd **fds; /* one of slot N is the Nth of these, counted from 1 */
     struct pollfd *asked;   /* of the same one, also while events are told and slots move */
     uint32_t count, capacity;
 };

@@ -148,7 +148,7 @@ void evert_line_receiver_init(evert_line_receiver *lines, const evert_line_recei
         .resume_writing = resume_writing,
     };
     *lines = (evert_line_receiver){.protocol.ops = &protocol_ops, .ops = ops};
-    lines->line_limit = ops->line_limit > 0 ? ops->line_limit : EVERT_LINE_LIMIT;
+    evert_line_receiver_set_limit(lines, ops->line_limit > 0 ? ops->line_limit : EVERT_LINE_LIMIT);
 }
 
 evert_protocol *evert_build_line_receiver(evert_factory *factory)
@@ -165,7 +165,7 @@ evert_protocol *evert_build_line_receiver(evert_factory *factory)
 
 void evert_line_receiver_set_limit(evert_line_receiver *lines, size_t line_limit)
 {
-    lines->line_limit = line_limit;
+    lines->line_limit = line_limit < UINT32_MAX ? (uint32_t)line_limit : UINT32_MAX;
 }
 
 void evert_line_receiver_set_raw(evert_line_receiver *lines)

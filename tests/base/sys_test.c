@@ -164,7 +164,7 @@ static int64_t make(enum evert__sys_call call)
     case EVERT__SYS_EPOLL_CREATE:
         return evert__sys_epoll_create();
     case EVERT__SYS_EPOLL_CTL:
-        return evert__sys_epoll_ctl(-1, EPOLL_CTL_ADD, -1, 0, NULL);
+        return evert__sys_epoll_ctl(-1, EPOLL_CTL_ADD, -1, 0, 0);
     case EVERT__SYS_EPOLL_WAIT:
         return evert__sys_epoll_wait(-1, &event, 1, 0);
     case EVERT__SYS_POLL:
@@ -522,11 +522,12 @@ static void test_wait_of_no_time_looks_and_returns(void **state)
     struct epoll_event event;
     uint64_t one = 1;
     (void)state;
-    assert_int_equal(evert__sys_epoll_ctl(epoll, EPOLL_CTL_ADD, counter, EPOLLIN, &one), 0);
+    assert_int_equal(evert__sys_epoll_ctl(epoll, EPOLL_CTL_ADD, counter, EPOLLIN, 1234567890123),
+                     0);
     assert_int_equal(evert__sys_epoll_wait(epoll, &event, 1, 0), 0);
     assert_int_equal(evert__sys_write(counter, &one, sizeof(one)), sizeof(one));
     assert_int_equal(evert__sys_epoll_wait(epoll, &event, 1, 0), 1);
-    assert_ptr_equal(event.data.ptr, &one);
+    assert_int_equal(event.data.u64, 1234567890123);
     assert_int_equal(evert__sys_epoll_wait(epoll, &event, 1, EVERT_NEVER), 1);
     assert_int_equal(evert__sys_epoll_wait(epoll, &event, 1, EVERT_NEVER - 1), 1);
     evert__sys_close(epoll);

@@ -21,6 +21,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include <evert/base/api.h>
 #include <evert/base/bytes.h>
@@ -63,11 +64,11 @@ typedef struct evert_line_receiver_ops {
 struct evert_line_receiver {
     evert_protocol protocol;
     const evert_line_receiver_ops *ops;
-    size_t line_limit;
     union {
         size_t searched; /* the first bytes of the input, in which no delimiter begins */
         size_t given;    /* raw: how much raw_received() was given */
     };
+    uint32_t line_limit;
     bool raw, dropping;
 };
 
