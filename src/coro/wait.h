@@ -39,6 +39,24 @@ static inline int evert__checkpoint_on(const evert_loop *loop, struct evert__tas
     return evert__checkpoint_slow(loop, ret);
 }
 
+/*
+ * For a call that can be done at once, with no frame for one that waits: the task that runs there,
+ * if nothing is to be looked at, with the call counted. NULL: it goes the usual way.
+ */
+static inline struct evert__task *evert__at_once(const evert_loop *loop)
+{
+#ifdef EVERT_DEBUG
+    (void)loop;
+    return NULL;
+#else
+    struct evert__task *task = loop->current;
+    if (task == NULL || task->budget <= 0 || evert__task_cancelled(task))
+        return NULL;
+    task->budget--;
+    return task;
+#endif
+}
+
 /* Waits until `waiter` is woken; it may be woken already. */
 void evert__wait(struct evert__task *self, struct evert__waiter *waiter);
 

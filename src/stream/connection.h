@@ -81,7 +81,7 @@ struct evert_stream {
     bool hungry : 1;  /* all was sent: a producer that is pulled is to be asked for more */
     bool in_call : 1; /* it looks at the input buffer, which has to stay */
     int reason;       /* why it is being closed: what connection_lost() will hear */
-    uint32_t close_limit; /* in milliseconds */
+    uint32_t high;    /* of a transport: its marks of what is unsent are this and `low` */
     uint32_t line_limit;
     struct evert__ready flush; /* on the loop's list while there is something to send */
 
@@ -95,7 +95,8 @@ struct evert_stream {
     struct evert_protocol *protocol; /* NULL while this is a stream */
     struct evert__ready step;        /* run when there is something to tell it */
     struct evert_producer *producer;
-    uint32_t high, low; /* water marks */
+    uint32_t low;
+    uint32_t close_limit; /* in milliseconds */
 #ifdef EVERT_DEBUG
     char *view; /* what the last read gave out, so that a use after its end is seen */
 #endif
@@ -198,9 +199,10 @@ static inline size_t evert__output_room(const struct evert__output *out)
 /* Fills the last chunk with bytes for which it has room. */
 static inline void evert__output_put(struct evert__output *out, const void *data, size_t size)
 {
-    memcpy(out->last->data + out->last->end, data, size);
+    char *end = out->last->data + out->last->end;
     out->last->end += (uint32_t)size;
     out->queued += size;
+    memcpy(end, data, size); /* last, so that nothing has to be kept over it */
 }
 
 static inline int evert__output_append(evert_stream *s, const void *data, size_t size)

@@ -206,16 +206,11 @@ EVERT__FLAT __attribute__((noinline)) static int write_any(evert_stream *s, cons
 
 int evert_write(evert_stream *s, const void *data, size_t size)
 {
-    struct evert__task *self = s->loop->current;
     /* The most common case: a few bytes behind others that wait to be sent. */
-    if (size == 0 || size >= s->open || self == NULL || evert__task_cancelled(self))
+    if (size == 0 || size >= s->open || evert__at_once(s->loop) == NULL)
         return write_any(s, data, size);
-    struct evert__chunk *last = s->out.last;
-    memcpy(last->data + last->end, data, size);
-    last->end += (uint32_t)size;
-    s->out.queued += size;
     s->open = (uint16_t)(s->open - size);
-    evert__completed(self);
+    evert__output_put(&s->out, data, size);
     return 0;
 }
 
