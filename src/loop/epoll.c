@@ -106,7 +106,7 @@ static bool detach(struct evert__fd *fd)
     return false;
 }
 
-/* Leaves behind what was closed and has events still. Without memory for it the next one is it. */
+/* Leaves behind what was closed and has events still. Where it fails the next event tries again. */
 static void move_to_a_new_set(struct state *state)
 {
     int epoll = evert__sys_epoll_create(), rc = epoll;
