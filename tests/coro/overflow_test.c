@@ -34,7 +34,7 @@ static void test_an_overflow_is_explained_with_name_place_and_size(void **state)
     check_killed(&child, SIGSEGV);
     check_said(&child, "evert: stack overflow in task overflow, spawned at ");
     check_said(&child, "overflow_test.c:");
-    check_said(&child, "128 KiB");
+    check_said(&child, "120 KiB");
 }
 
 static int spawn_overflowing(void *unused)

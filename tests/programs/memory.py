@@ -79,7 +79,7 @@ def counter():
         finally:
             os.rmdir(folder)
     comment("no memory control group can be made here: smaps_rollup and VmPTE are counted, without "
-            "what the kernel holds for epoll")
+            "what the kernel holds for epoll, or a ring")
     yield Rollup()
 
 
@@ -87,11 +87,12 @@ def counter():
 
 
 class Parked:
-    def __init__(self, counted, *arguments):
+    def __init__(self, counted, *arguments, backend="epoll"):
         self.counted = counted
         self.process = subprocess.Popen(
             [os.path.join(BUILD, "tests/parked"), *map(str, arguments)], stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE, preexec_fn=counted.enter)
+            stdout=subprocess.PIPE, preexec_fn=counted.enter,
+            env=os.environ | {"EVERT_BACKEND": backend})
 
     def __enter__(self):
         self.address = self.read("begun")
@@ -146,10 +147,10 @@ def a_task_that_sleeps():
                          f"got {program.mappings()}")
 
 
-def held(what, count):
+def held(what, count, backend="epoll"):
     """What a program holds for so many connections, each of which was answered once."""
     with counter() as counted, contextlib.ExitStack() as stack:
-        program = stack.enter_context(Parked(counted, what, count))
+        program = stack.enter_context(Parked(counted, what, count, backend=backend))
         program.go_on()
         for _ in range(count):
             sock = stack.enter_context(support.connect(program.address))
@@ -158,20 +159,30 @@ def held(what, count):
         return program.bytes() - program.before
 
 
-def a_task_that_reads():
+def reading_costs_little(backend):
     count = min(CONNECTIONS, support.raise_descriptor_limit() - 200)
     if count < CONNECTIONS:
         comment(f"only {count} connections: a process may have no more descriptors")
     plain = held("plain", count)
     comment(f"{plain / count:.0f} bytes for each of {count} sockets")
-    expect_at_most(MOST_OF_A_FEW, (held("serve", count) - plain) / count, count, "connections")
+    expect_at_most(MOST_OF_A_FEW, (held("serve", count, backend) - plain) / count, count,
+                   "connections")
+
+
+def a_task_that_reads():
+    reading_costs_little("epoll")
+
+
+def a_task_that_reads_on_a_ring_if_there_is_one():
+    reading_costs_little("uring,epoll")
 
 
 def main():
     support.own_network()
     support.CASE_LIMIT = LIMIT
     cases = support.Cases()
-    for function in a_task_that_sleeps, a_task_that_reads:
+    for function in (a_task_that_sleeps, a_task_that_reads,
+                     a_task_that_reads_on_a_ring_if_there_is_one):
         cases.run(f"{support.words_of(function)} costs little", function)
     cases.exit()
 

@@ -101,7 +101,7 @@ EVERT_API EVERT_CHECK int evert_spawn_coro(evert_scope *scope, evert_coro *coro)
 
 typedef struct evert_spawn_options {
     const char *name;      /* shown where tasks are listed; borrowed for ever: a literal */
-    size_t stack;          /* bytes of stack; 0 for the usual 128 KiB */
+    size_t stack;          /* bytes of stack; 0 for the usual 120 KiB */
     evert_task **ret_task; /* where to put a handle, valid until joined or the scope is left */
 } evert_spawn_options;
 
