@@ -188,8 +188,6 @@ static void writable(struct evert__fd *fd)
 
 void evert__readiness_event(struct evert__fd *fd, unsigned events)
 {
-    if (fd->number < 0)
-        return; /* closed by what an earlier event of the same batch led to */
     if (events & EVERT__READY_ENDED)
         fd->ended = true;
     if (events & (EVERT__READY_OUT | EVERT__READY_ENDED))

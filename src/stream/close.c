@@ -45,11 +45,8 @@ static void end(evert_stream *s)
     evert__timer_unset(s->loop, &s->timer);
     if (s->closer != NULL)
         evert__wake(s->closer, 0);
-    if (s->sending && evert__op_cancel(s->sending)) {
+    if (s->sending && evert__op_cancel(s->sending))
         s->sending = NULL;
-        if (s->writer != NULL)
-            evert__wake(s->writer, 0); /* nobody else will tell it */
-    }
     if (!s->sending)
         close_descriptor(s);
     else
