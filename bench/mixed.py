@@ -51,7 +51,7 @@ class Mixed:
 
     def run(self, context):
         servers = self.those_that_work(context)
-        group = Group(servers, context.rounds or self.rounds, self.sets)
+        group = Group(servers, context.rounds or self.rounds, 0, self.sets)
         print(f"{self.title}: {group.wanted} rounds of {self.sets} slices of "
               f"{context.seconds or self.seconds} s each, at {self.rate:,} a second\n", flush=True)
         while len(group.rounds) < group.wanted:

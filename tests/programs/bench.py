@@ -218,7 +218,7 @@ def tasks_are_parked_until_standard_input_ends():
 
 def run(*arguments):
     done = subprocess.run([sys.executable, "-B", RUN, *arguments], stdin=subprocess.DEVNULL,
-                          timeout=40, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                          timeout=100, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                           check=False)
     return done.returncode, done.stdout
 
@@ -253,6 +253,17 @@ def a_row_is_measured_alone():
     for server in results["servers"]:
         expect("per_second", True, results["medians"][server]["per_second"] > 0)
         expect("cpu_ns", True, results["cpu_ns"][server] > 0)
+
+
+def is_measured(row):
+    """Whatever comes of it in so short a time."""
+    with tempfile.TemporaryDirectory() as folder:
+        status, output = run(support.BUILD, row.name, "--rounds", "1", "--seconds",
+                             str(10 * SLICE), "--no-peers", "--out", folder)
+        support.comment(output)
+        expect("status", True, status in (0, 1) and "Traceback" not in output)
+        with open(os.path.join(folder, f"{row.name}.json"), encoding="utf-8") as file:
+            expect("kind", row.kind, json.load(file)["kind"])
 
 
 def a_server_is_measured_beside_itself():
@@ -305,6 +316,10 @@ def main():
                  an_unknown_row_is_an_error, a_row_is_measured_alone,
                  a_server_is_measured_beside_itself):
         cases.run(support.words_of(case), case)
+    first_of_each_kind = {row.kind: row for row in reversed(rows.ROWS)}
+    for kind, row in first_of_each_kind.items():
+        if kind not in ("pairs", "self", "beside"):  # two are, above; the third takes long
+            cases.run(f"{row.name} is measured", is_measured, row)
     cases.exit()
 
 
