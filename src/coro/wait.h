@@ -40,20 +40,20 @@ static inline int evert__checkpoint_on(const evert_loop *loop, struct evert__tas
 }
 
 /*
- * For a call that can be done at once, with no frame for one that waits: the task that runs there,
- * if nothing is to be looked at, with the call counted. NULL: it goes the usual way.
+ * Whether a call of the task that runs there may be done at once, with no frame for one that waits;
+ * then it is counted. False: it goes the usual way.
  */
-static inline struct evert__task *evert__at_once(const evert_loop *loop)
+static inline bool evert__at_once(const evert_loop *loop)
 {
 #ifdef EVERT_DEBUG
     (void)loop;
-    return NULL;
+    return false;
 #else
     struct evert__task *task = loop->current;
     if (task == NULL || task->budget <= 0 || evert__task_cancelled(task))
-        return NULL;
+        return false;
     task->budget--;
-    return task;
+    return true;
 #endif
 }
 

@@ -386,7 +386,7 @@ int evert_read_line(evert_stream *s, evert_bytes *ret)
     if (end == NULL)
         return read_line_waiting(s, ret);
     size_t size = (size_t)(end - s->in.data) - s->in.start;
-    if (size > s->line_limit || evert__at_once(s->loop) == NULL)
+    if (size > s->line_limit || !evert__at_once(s->loop))
         return read_line_waiting(s, ret);
     *ret = give(s, size);
     s->in.start += line_end.size;

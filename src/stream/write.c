@@ -207,7 +207,7 @@ EVERT__FLAT __attribute__((noinline)) static int write_any(evert_stream *s, cons
 int evert_write(evert_stream *s, const void *data, size_t size)
 {
     /* The most common case: a few bytes behind others that wait to be sent. */
-    if (size == 0 || size >= s->open || evert__at_once(s->loop) == NULL)
+    if (size == 0 || size >= s->open || !evert__at_once(s->loop))
         return write_any(s, data, size);
     s->open = (uint16_t)(s->open - size);
     evert__output_put(&s->out, data, size);
