@@ -21,6 +21,7 @@ static void make_pool(evert_loop *loop)
     if (pool == NULL)
         return;
     pool->part.fini = pool_fini;
+    pool->large = evert__alloc(EVERT__LARGE); /* costs nothing until somebody writes there */
     loop->parts[EVERT__PART_CHUNKS] = &pool->part;
 }
 

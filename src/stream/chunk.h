@@ -15,7 +15,7 @@
 #include "loop/loop.h"
 
 enum {
-    EVERT__CHUNK = 4096,
+    EVERT__CHUNK_ROOM = 4096, /* so that what is read and written in pages is one piece */
     EVERT__PIECES = 18,     /* make one send of all that may be queued below the high-water mark */
     EVERT__AHEAD = 1 << 16, /* what is taken at the most, where some of it may have to be kept */
     EVERT__LARGE = 1 << 18, /* and where it is looked at whole */
@@ -30,7 +30,7 @@ struct evert__chunk {
     char data[];
 };
 
-enum { EVERT__CHUNK_ROOM = EVERT__CHUNK - sizeof(struct evert__chunk) };
+enum { EVERT__CHUNK = sizeof(struct evert__chunk) + EVERT__CHUNK_ROOM };
 
 /* What a loop keeps. */
 struct evert__chunk_pool {
@@ -82,5 +82,12 @@ static inline void evert__chunk_put(evert_loop *loop, struct evert__chunk *chunk
  */
 char *evert__large_get(const evert_loop *loop);
 void evert__large_put(const evert_loop *loop, char *large);
+
+/* Whether it is there just now, so that it is had for nothing. */
+static inline bool evert__large_kept(const evert_loop *loop)
+{
+    const struct evert__chunk_pool *pool = evert__chunk_pool(loop);
+    return pool != NULL && pool->large != NULL;
+}
 
 #endif

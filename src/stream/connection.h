@@ -142,6 +142,8 @@ static inline int evert__input_reserve(evert_stream *stream, size_t size)
                                     .capacity = EVERT__CHUNK};
         return in->data != NULL ? 0 : -ENOMEM;
     }
+    if (in->start == in->end)
+        in->start = in->end = 0; /* where the caches still know it */
     if (in->data != NULL && in->capacity - in->start >= size)
         return 0;
     return evert__input_make_room(stream, size);

@@ -20,6 +20,17 @@ void evert__input_free(evert_stream *s)
     s->in = (struct evert__input){0};
 }
 
+/* Which size a buffer for so much has: that of a chunk, or a power of two. */
+static size_t capacity_for(size_t size)
+{
+    size_t capacity = 8192;
+    if (size <= EVERT__CHUNK)
+        return EVERT__CHUNK;
+    while (capacity < size)
+        capacity *= 2;
+    return capacity;
+}
+
 static char *new_buffer(evert_stream *s, size_t capacity)
 {
     if (capacity == EVERT__CHUNK)
@@ -48,7 +59,7 @@ static int move(evert_stream *s, size_t capacity)
 int evert__input_make_room(evert_stream *s, size_t size)
 {
     struct evert__input *in = &s->in;
-    size_t used = evert__input_size(in), capacity = (size_t)2 * EVERT__CHUNK;
+    size_t used = evert__input_size(in);
 
     if (in->data != NULL && in->capacity >= size) {
         memmove(in->data, in->data + in->start, used);
@@ -58,20 +69,19 @@ int evert__input_make_room(evert_stream *s, size_t size)
     }
     if (size > SIZE_MAX / 2)
         return -ENOMEM;
-    while (capacity < size)
-        capacity *= 2;
+    size_t capacity = capacity_for(size);
+    if (used == 0 && capacity < EVERT__LARGE && evert__large_kept(s->loop))
+        capacity = EVERT__LARGE; /* which costs nothing */
     return move(s, capacity);
 }
 
 void evert__input_shrink(evert_stream *s)
 {
-    struct evert__input *in = &s->in;
-    size_t capacity = EVERT__CHUNK;
+    const struct evert__input *in = &s->in;
     evert__input_release(s);
     if (in->data == NULL || in->capacity != EVERT__LARGE)
         return;
-    while (capacity < evert__input_size(in))
-        capacity *= 2;
+    size_t capacity = capacity_for(evert__input_size(in));
     if (capacity < EVERT__LARGE)
         (void)move(s, capacity); /* or it stays where it is */
 }

@@ -59,7 +59,8 @@ static int take_more(evert_stream *s, size_t room)
     int rc = evert__input_reserve(s, room);
     if (rc < 0)
         return rc;
-    ssize_t count = evert__input_fill(s, SIZE_MAX);
+    /* The buffer may be the large one, and what nobody asked for yet is better in the kernel. */
+    ssize_t count = evert__input_fill(s, room > EVERT__CHUNK ? room : EVERT__CHUNK);
     if (count > 0)
         return 0;
     return count == 0 ? EVERT_EOF : (int)count;

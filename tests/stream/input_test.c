@@ -181,7 +181,8 @@ static void test_what_is_left_in_a_large_buffer_goes_to_one_of_its_size(void **s
     static const size_t sizes[][2] = {
         {0, 0},
         {1, EVERT__CHUNK},
-        {EVERT__CHUNK + 1, 2 * EVERT__CHUNK},
+        {EVERT__CHUNK + 1, 8192},
+        {8193, 16384},
         {EVERT__LARGE / 2, EVERT__LARGE / 2},
         {EVERT__LARGE / 2 + 1, EVERT__LARGE},
     };
@@ -201,6 +202,36 @@ static void test_what_is_left_in_a_large_buffer_goes_to_one_of_its_size(void **s
         free(data);
         drop_ends(e);
     }
+}
+
+/*
+ * The loop's large buffer goes to whoever reads much, one at a time; to others one of their size.
+ * It may be larger than what was asked for, and no more is taken from the kernel for that.
+ */
+static void test_a_read_of_much_has_the_large_buffer_where_it_is_there(void **state)
+{
+    enum { SENT = 60000, MOST = 10000 };
+    char *data = make_pattern(SENT);
+    evert_loop *loop = self()->loop;
+    evert_bytes bytes;
+    (void)state;
+    evert__chunk_put(loop, evert__chunk_get(loop));
+    evert__large_put(loop, evert__large_get(loop));
+    for (int lent = 0; lent < 2; lent++) {
+        struct ends e = make_ends(UNIX);
+        char *large = lent ? evert__large_get(loop) : NULL;
+        assert_int_equal(send(e.peer, data, SENT, MSG_NOSIGNAL), SENT);
+        for (size_t got = 0; got < SENT; got += bytes.size) {
+            assert_in_range(evert_read(e.s, &bytes, MOST), 1, MOST);
+            assert_true(is_pattern(bytes.data, got, bytes.size));
+            assert_int_equal(e.s->in.capacity, lent ? 16384 : EVERT__LARGE);
+            assert_in_range(e.s->in.end, 1, MOST); /* and each begins where the last one did */
+        }
+        if (lent)
+            evert__large_put(loop, large);
+        drop_ends(e);
+    }
+    free(data);
 }
 
 /* BR-002, the second run: the rest of the line is dropped as it comes, and takes no memory. */
@@ -303,7 +334,7 @@ static void test_room_is_made_without_losing_what_is_there(void **state)
     assert_int_equal(in->start, 0);
     assert_memory_equal(in->data, "6789", 4);
     check_rc(evert__input_reserve(e.s, EVERT__CHUNK + 1), 0); /* takes a larger one */
-    assert_int_equal(in->capacity, 2 * EVERT__CHUNK);
+    assert_int_equal(in->capacity, 8192);
     assert_memory_equal(in->data + in->start, "6789", 4);
     take_memory_away();
     check_rc(evert__input_reserve(e.s, 1000000), -ENOMEM);
@@ -446,6 +477,7 @@ int main(void)
         everywhere(test_a_peer_that_floods_is_held_back),
         everywhere(test_without_memory_a_large_buffer_stays),
         everywhere(test_what_is_left_in_a_large_buffer_goes_to_one_of_its_size),
+        everywhere(test_a_read_of_much_has_the_large_buffer_where_it_is_there),
         everywhere(test_a_line_without_end_takes_no_memory),
         everywhere(test_counted_reads_of_more_than_any_limit_work),
         everywhere(test_a_read_that_waits_with_nothing_holds_no_buffer),
