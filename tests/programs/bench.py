@@ -1,14 +1,13 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """What the measurements are made with: the raw servers keep the contract of those that they stand
-beside, the load finds out wrong answers, and a row can be measured alone."""
+beside, and the load finds out wrong answers."""
 
 import json
 import os
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from pathlib import Path
@@ -23,9 +22,7 @@ import servers  # noqa: E402
 from measuring import load_command  # noqa: E402
 from servers import PROGRAMS, RAW, RAW_URING  # noqa: E402
 
-RUN = os.path.join(support.SOURCE, "bench/run.py")
 SECONDS = 0.05
-SLICE = 0.002
 LIMIT = 1024
 MOST_HELD = 64 * support.MEBIBYTE  # bytes that a server which holds its peer back may take
 
@@ -213,72 +210,6 @@ def tasks_are_parked_until_standard_input_ends():
         expect("status", 0, process.wait(support.LIMIT))
 
 
-# ---- The driver ----
-
-
-def run(*arguments):
-    done = subprocess.run([sys.executable, "-B", RUN, *arguments], stdin=subprocess.DEVNULL,
-                          timeout=100, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                          check=False)
-    return done.returncode, done.stdout
-
-
-def rows_are_listed():
-    status, output = run("--list")
-    expect("status", 0, status)
-    expect("rows", [row.name for row in rows.ROWS], [line.split()[0] for line in
-                                                     output.splitlines()])
-
-
-def an_unknown_row_is_an_error():
-    status, output = run(support.BUILD, "line-1-65")
-    expect("status", 2, status)
-    expect("words", True, "there is no row 'line-1-65'" in output)
-
-
-def a_row_is_measured_alone():
-    with tempfile.TemporaryDirectory() as folder:
-        status, output = run(support.BUILD, "line-1-64", "--rounds", "1", "--seconds",
-                             str(SLICE), "--no-peers", "--out", folder)
-        support.comment(output)
-        expect("status", 0, status)
-        expect("files", ["line-1-64.json"], os.listdir(folder))
-        with open(os.path.join(folder, "line-1-64.json"), encoding="utf-8") as file:
-            results = json.load(file)
-    for connections in ("1", "64"):
-        for server in ("coroutines", "callbacks", RAW):
-            calls = results["calls"][connections][server]
-            for name in ("recvfrom", "sendto"):
-                expect(f"{name}, {server}, {connections}", 1.0, round(calls[name], 2))
-    for server in results["servers"]:
-        expect("per_second", True, results["medians"][server]["per_second"] > 0)
-        expect("cpu_ns", True, results["cpu_ns"][server] > 0)
-
-
-def is_measured(row):
-    """Whatever comes of it in so short a time."""
-    with tempfile.TemporaryDirectory() as folder:
-        status, output = run(support.BUILD, row.name, "--rounds", "1", "--seconds",
-                             str(10 * SLICE), "--no-peers", "--out", folder)
-        support.comment(output)
-        expect("status", True, status in (0, 1) and "Traceback" not in output)
-        with open(os.path.join(folder, f"{row.name}.json"), encoding="utf-8") as file:
-            expect("kind", row.kind, json.load(file)["kind"])
-
-
-def a_server_is_measured_beside_itself():
-    with tempfile.TemporaryDirectory() as folder:
-        status, output = run(support.BUILD, "--self", "connect", "--rounds", "1", "--seconds",
-                             str(SLICE), "--out", folder)
-        support.comment(output)
-        expect("status", 0, status)
-        with open(os.path.join(folder, "self-connect.json"), encoding="utf-8") as file:
-            results = json.load(file)
-    expect("servers", [{RAW, f"{RAW}, again"}], [set(each) for each in results["rounds"]])
-    for what in ("throughput", "cpu"):  # how far from 1, only a machine without other work tells
-        expect(what, True, results[what]["median"] > 0)
-
-
 def main():
     cases = support.Cases()
     found = [server.name for server in servers.available(Path(support.BUILD))]
@@ -312,14 +243,8 @@ def main():
             for function in functions:
                 cases.run(f"{name} {support.words_of(function)}", function, server)
             cases.run(f"{name} ends after all that", server.stop)
-    for case in (tasks_are_parked_until_standard_input_ends, rows_are_listed,
-                 an_unknown_row_is_an_error, a_row_is_measured_alone,
-                 a_server_is_measured_beside_itself):
-        cases.run(support.words_of(case), case)
-    first_of_each_kind = {row.kind: row for row in reversed(rows.ROWS)}
-    for kind, row in first_of_each_kind.items():
-        if kind not in ("pairs", "self", "beside"):  # two are, above; the third takes long
-            cases.run(f"{row.name} is measured", is_measured, row)
+    cases.run(support.words_of(tasks_are_parked_until_standard_input_ends),
+              tasks_are_parked_until_standard_input_ends)
     cases.exit()
 
 

@@ -278,6 +278,7 @@ def ends_at_once_at_the_second_signal():
 
 def main():
     cases = support.Cases()
+    support.own_network()  # with all of its ports: by name a client may come to another's server
     all_with_all(cases, SERVERS, CLIENTS | FOREIGN_CLIENTS)
     all_with_all(cases, FOREIGN_SERVERS, CLIENTS)
     clients_that_fail(cases)

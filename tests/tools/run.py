@@ -319,6 +319,18 @@ class Running:
         return cases, text, problems
 
 
+def told_of_failed(lines):
+    """Of TAP lines, those of the cases that failed, with the comments before them."""
+    told, comments = [], []
+    for line in lines:
+        comments.append(line)
+        if not line.startswith("#"):
+            if line.startswith("not ok"):
+                told += comments[-TAIL_LINES:]
+            comments = []
+    return told
+
+
 class Runner:
     def __init__(self, tests, jobs, log_folder):
         self.programs = len(tests)
@@ -382,7 +394,9 @@ class Runner:
     def explain(self, test, cases, text, problems):
         lines = text.splitlines()
         if len(lines) > TAIL_LINES:
-            print(f"    | ... {len(lines) - TAIL_LINES} lines more in {self.log_folder}")
+            for line in told_of_failed(lines[:-TAIL_LINES]):
+                print(f"    | {line}")
+            print(f"    | ... of {len(lines)} lines, in {self.log_folder}")
         for line in lines[-TAIL_LINES:]:
             print(f"    | {line}")
         for case, status in cases.items():
