@@ -11,8 +11,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* Of which each loop keeps some: counted apart. Tables that grow may come to the same size. */
-enum { CHUNK = 4096 };
+#include "stream/chunk.h"
+
+/* Of chunks each loop keeps some: counted apart. Tables that grow may come to the same size. */
 
 /* Stands in front of the memory, which stays aligned for anything. */
 struct head {
@@ -42,7 +43,7 @@ static void *reallocate(void *memory, size_t size, void *unused)
     block = realloc(block, size + sizeof(*block));
     if (block == NULL)
         return NULL;
-    *block = (struct head){size, memory == NULL && size == CHUNK};
+    *block = (struct head){size, memory == NULL && size == EVERT__CHUNK};
     if (memory != NULL)
         count(before, -1);
     count(*block, 1);
