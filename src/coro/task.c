@@ -106,7 +106,9 @@ static void ended(struct evert__task *task)
 EVERT__FLAT void evert__task_resume(struct evert__ready *ready)
 {
     struct evert__task *task = EVERT__CONTAINER(ready, struct evert__task, ready);
-    task = switch_in(evert__tasks_get(task->loop), task); /* the last of those that ran */
+    evert_loop *loop = task->loop;
+    task = switch_in(evert__tasks_get(loop), task); /* the last of those that ran */
+    evert__loop_flush(loop);
     if (task->ended)
         ended(task);
 }
@@ -128,6 +130,7 @@ void evert__task_start(struct evert__task *task)
     tasks->loop->eager--;
     tasks->context = context;
     tasks->fiber = fiber;
+    evert__loop_flush(tasks->loop);
     if (task->ended)
         ended(task);
     tasks->loop->current = current;

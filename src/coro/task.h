@@ -221,7 +221,9 @@ static inline void evert__task_go(evert_loop *loop, struct evert__task *task,
 static inline void evert__task_suspend(struct evert__task *task)
 {
     evert_loop *loop = task->loop;
-    struct evert__task *next = evert__task_next(loop);
+    struct evert__task *next = NULL;
+    if (evert__list_empty(&loop->flush)) /* else the loop sends first, on its own stack */
+        next = evert__task_next(loop);
     if (next != NULL)
         evert__task_go(loop, task, next, false);
     else

@@ -52,7 +52,6 @@ EVERT__FLAT void evert__wait(struct evert__task *self, struct evert__waiter *wai
     if (self->root) {
         run_loop_until(self->loop, waiter);
     } else if (!evert__loop_forked(self->loop)) {
-        evert__loop_flush(self->loop);
         if (!waiter->done)
             evert__task_suspend(self);
     }
@@ -71,6 +70,18 @@ void evert__wake(struct evert__waiter *waiter, int result)
     waiter->result = result;
     if (waiter->task != NULL && !waiter->task->root)
         evert__ready_push(waiter->task->loop, &waiter->task->ready);
+}
+
+void evert__wake_at_once(struct evert__waiter *waiter, int result)
+{
+    struct evert__task *task = waiter->task;
+    if (task->root || task->loop->watch != NULL) {
+        evert__wake(waiter, result); /* each run of a task is watched by itself */
+        return;
+    }
+    waiter->done = true;
+    waiter->result = result;
+    evert__task_resume(&task->ready);
 }
 
 void evert__let_others_run(struct evert__task *self)

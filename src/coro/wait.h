@@ -63,6 +63,9 @@ void evert__wait(struct evert__task *self, struct evert__waiter *waiter);
 /* Ends a wait. The first to come fixes the result; what comes later has no effect. */
 void evert__wake(struct evert__waiter *waiter, int result);
 
+/* The same from the ready queue, of one that is not woken; the task runs before this returns. */
+void evert__wake_at_once(struct evert__waiter *waiter, int result);
+
 /* Lets the others run, once. */
 void evert__let_others_run(struct evert__task *self);
 

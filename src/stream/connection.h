@@ -80,9 +80,12 @@ struct evert_stream {
     bool losing : 1;  /* closed as soon as the producer is done */
     bool hungry : 1;  /* all was sent: a producer that is pulled is to be asked for more */
     bool in_call : 1; /* it looks at the input buffer, which has to stay */
+    /* So much room the reader who waits wants to have filled for him; 0: he takes himself. */
+    uint16_t awaited;
     int reason;       /* why it is being closed: what connection_lost() will hear */
     uint32_t high;    /* of a transport: its marks of what is unsent are this and `low` */
     uint32_t line_limit;
+    struct evert__ready step;  /* run when there is something to tell the protocol, or to take */
     struct evert__ready flush; /* on the loop's list while there is something to send */
 
     size_t writer_wants; /* to go on when no more than this is queued */
@@ -93,7 +96,6 @@ struct evert_stream {
 
     /* The transport's face, again: */
     struct evert_protocol *protocol; /* NULL while this is a stream */
-    struct evert__ready step;        /* run when there is something to tell it */
     struct evert_producer *producer;
     uint32_t low;
     uint32_t close_limit; /* in milliseconds */
@@ -124,8 +126,14 @@ static inline void evert__connection_release(evert_stream *s)
 
 /* input.c: the bytes that were read ahead */
 
-/* A waiting reader was woken by the source itself, which is not armed any more. */
-enum { EVERT__INPUT_CAME = 1 };
+/*
+ * What a waiting reader is woken with by the source, which is not armed any more: it has something;
+ * or that was taken already, and is in the buffer.
+ */
+enum { EVERT__INPUT_CAME = 1, EVERT__INPUT_TAKEN };
+
+/* Of a stream, its step: takes for the reader who waits, who then runs at once. */
+void evert__take_for_reader(struct evert__ready *step);
 
 static inline size_t evert__input_size(const struct evert__input *in)
 {

@@ -42,6 +42,7 @@ static evert_protocol *detach(evert_stream *s)
     s->protocol = NULL;
     s->made = false;
     evert__link_remove(&s->step.link);
+    s->step.run = evert__take_for_reader;
     return protocol;
 }
 

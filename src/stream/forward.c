@@ -65,7 +65,7 @@ static bool end_reading(struct evert__waiter *writer)
 static int await_input(struct forward *f)
 {
     f->writer = (struct evert__waiter){.cancel = end_reading};
-    int rc = evert__read_await(f->from, f->self);
+    int rc = evert__read_await(f->from, f->self, 0);
     f->writer.done = true;
     return rc;
 }

@@ -27,10 +27,11 @@ static bool stop_reading(struct evert__waiter *waiter)
 {
     evert_stream *s = EVERT__CONTAINER(waiter, struct reading, waiter)->stream;
     evert__source_disarm(&s->source);
+    evert__link_remove(&s->step.link);
     return true;
 }
 
-int evert__read_await(evert_stream *s, struct evert__task *self)
+int evert__read_await(evert_stream *s, struct evert__task *self, size_t room)
 {
     struct reading reading = {.waiter.cancel = stop_reading, .stream = s};
     int rc = 0;
@@ -40,15 +41,19 @@ int evert__read_await(evert_stream *s, struct evert__task *self)
     if (evert__source_arm(&s->source))
         return 0;
     s->reader = &reading.waiter;
+    s->awaited = (uint16_t)(room < UINT16_MAX ? room : UINT16_MAX);
     evert__connection_hold(s);
     evert__wait(self, &reading.waiter);
     s->reader = NULL;
+    evert__link_remove(&s->step.link);
     if (reading.waiter.result < 0)
         rc = reading.waiter.result;
     else if (s->closing != EVERT__OPEN) /* and the stream may be gone when this returns */
         rc = evert__task_cancelled(self) ? -ECANCELED : EVERT_ECLOSED;
-    else if (reading.waiter.result != EVERT__INPUT_CAME)
+    else if (reading.waiter.result == 0)
         evert__source_disarm(&s->source);
+    else
+        rc = reading.waiter.result == EVERT__INPUT_TAKEN;
     evert__connection_release(s);
     return rc;
 }
@@ -74,6 +79,23 @@ int evert__read_now(evert_stream *s, size_t room)
     return rc;
 }
 
+void evert__take_for_reader(struct evert__ready *step)
+{
+    evert_stream *s = EVERT__CONTAINER(step, evert_stream, step);
+    if (s->reader->done)
+        return;
+    int rc = take_more(s, s->awaited);
+    if (rc == -EAGAIN) {
+        evert__input_release(s);
+        if (evert__source_arm(&s->source))
+            evert__ready_push(s->loop, step);
+        return;
+    }
+    if (rc != 0)
+        evert__input_release(s);
+    evert__wake_at_once(s->reader, rc == 0 ? EVERT__INPUT_TAKEN : EVERT__INPUT_CAME);
+}
+
 /* Gets more into the buffer, which will have room for `room` bytes. 0, or why there is no more. */
 static int more(evert_stream *s, struct evert__task *self, size_t room)
 {
@@ -82,7 +104,9 @@ static int more(evert_stream *s, struct evert__task *self, size_t room)
         if (rc == 0)
             return 0;
         if (rc == -EAGAIN)
-            rc = evert__read_await(s, self);
+            rc = evert__read_await(s, self, room);
+        if (rc > 0)
+            return 0;
         if (rc < 0)
             return rc;
     }
@@ -199,7 +223,7 @@ static ssize_t read_direct(evert_stream *s, struct evert__task *self, void *buff
         if (count != -EAGAIN)
             return count;
         evert__input_release(s);
-        int rc = evert__read_await(s, self);
+        int rc = evert__read_await(s, self, 0);
         if (rc < 0)
             return rc;
     }
@@ -273,7 +297,7 @@ static int fill_exactly(evert_stream *s, struct evert__task *self, char *buffer,
         else if (count != -EAGAIN)
             return (int)count;
         else {
-            int rc = evert__read_await(s, self);
+            int rc = evert__read_await(s, self, 0);
             if (rc < 0)
                 return rc;
         }

@@ -17,7 +17,10 @@ int evert__read_begin(evert_stream *stream, struct evert__task **ret_self, bool 
  */
 int evert__read_now(evert_stream *stream, size_t room);
 
-/* Waits until there may be something to take, or somebody wakes the reader. */
-int evert__read_await(evert_stream *stream, struct evert__task *self);
+/*
+ * Waits until there may be something to take, or somebody wakes the reader. Where `room` is not 0
+ * the loop takes it, into the buffer with so much room or less; 1: that was done.
+ */
+int evert__read_await(evert_stream *stream, struct evert__task *self, size_t room);
 
 #endif
