@@ -67,7 +67,7 @@
     .size \name, . - \name
     .endm
 
-    .text
+    .section .text.hot, "ax", @progbits
     SWITCH evert__context_switch, jmp
     SWITCH evert__context_switch_alike, ret
 

@@ -18,6 +18,7 @@
 #include <evert/coro/scope.h>
 #include <evert/coro/task.h>
 
+#include "base/flat.h"
 #include "coro/fiber.h"
 #include "coro/stack.h"
 #include "coro/switch.h"
@@ -216,13 +217,14 @@ static inline void evert__task_go(evert_loop *loop, struct evert__task *task,
 
 /*
  * Suspends the task that runs until something puts it on the ready queue. Where the next is a task,
- * too, it goes there directly, which saves the way over the loop.
+ * too, it goes there directly, which saves the way over the loop. Not where something was written:
+ * that is sent first, by the loop, whose stack is in the caches.
  */
 static inline void evert__task_suspend(struct evert__task *task)
 {
     evert_loop *loop = task->loop;
     struct evert__task *next = NULL;
-    if (evert__list_empty(&loop->flush)) /* else the loop sends first, on its own stack */
+    if (evert__list_empty(&loop->flush))
         next = evert__task_next(loop);
     if (next != NULL)
         evert__task_go(loop, task, next, false);
@@ -242,7 +244,7 @@ static inline void evert__task_give_way(evert_loop *loop, struct evert__task *ta
 }
 
 /* Cancels what the task waits for, if it can be. */
-void evert__task_cancel_wait(struct evert__task *task);
+EVERT__COLD void evert__task_cancel_wait(struct evert__task *task);
 
 /* Cancels a task and all inside it, as evert_task_cancel(). */
 void evert__task_cut(struct evert__task *task);

@@ -31,7 +31,7 @@ int evert__checkpoint_slow(const evert_loop *loop, struct evert__task **ret)
  * In blocking mode: runs the loop here, and with it the thread's other tasks, until it is done, or
  * one of them forked and this is the child.
  */
-static void run_loop_until(evert_loop *loop, const struct evert__waiter *waiter)
+EVERT__COLD static void run_loop_until(evert_loop *loop, const struct evert__waiter *waiter)
 {
     (void)evert__loop_begin(loop); /* the root runs only where no loop does */
     evert__loop_flush(loop);
@@ -51,9 +51,8 @@ EVERT__FLAT void evert__wait(struct evert__task *self, struct evert__waiter *wai
         evert__task_cancel_wait(self);
     if (self->root) {
         run_loop_until(self->loop, waiter);
-    } else if (!evert__loop_forked(self->loop)) {
-        if (!waiter->done)
-            evert__task_suspend(self);
+    } else if (!evert__loop_forked(self->loop) && !waiter->done) {
+        evert__task_suspend(self);
     }
     if (!waiter->done)
         evert__wake(waiter, EVERT_ECLOSED); /* a child's copy: the parent's loop is not run here */
@@ -62,7 +61,7 @@ EVERT__FLAT void evert__wait(struct evert__task *self, struct evert__waiter *wai
     self->budget = EVERT__BUDGET;
 }
 
-void evert__wake(struct evert__waiter *waiter, int result)
+EVERT__HOT void evert__wake(struct evert__waiter *waiter, int result)
 {
     if (waiter->done)
         return;
@@ -72,7 +71,7 @@ void evert__wake(struct evert__waiter *waiter, int result)
         evert__ready_push(waiter->task->loop, &waiter->task->ready);
 }
 
-void evert__wake_at_once(struct evert__waiter *waiter, int result)
+EVERT__HOT void evert__wake_at_once(struct evert__waiter *waiter, int result)
 {
     struct evert__task *task = waiter->task;
     if (task->root || task->loop->watch != NULL) {

@@ -24,7 +24,7 @@ enum { EVERT__BUDGET = 64 };
 int evert__checkpoint(struct evert__task **ret);
 
 /* As above; and EVERT_ECONTEXT for a thing of another loop than the caller's. */
-int evert__checkpoint_slow(const evert_loop *loop, struct evert__task **ret);
+EVERT__COLD int evert__checkpoint_slow(const evert_loop *loop, struct evert__task **ret);
 
 /* The same, for a call on something of `loop`: a task that runs there is found at once. */
 static inline int evert__checkpoint_on(const evert_loop *loop, struct evert__task **ret)
@@ -63,7 +63,10 @@ void evert__wait(struct evert__task *self, struct evert__waiter *waiter);
 /* Ends a wait. The first to come fixes the result; what comes later has no effect. */
 void evert__wake(struct evert__waiter *waiter, int result);
 
-/* The same from the ready queue, of one that is not woken; the task runs before this returns. */
+/*
+ * The same, to be called from the ready queue, of a wait that has not ended: the task runs now, and
+ * not in its turn behind others.
+ */
 void evert__wake_at_once(struct evert__waiter *waiter, int result);
 
 /* Lets the others run, once. */

@@ -13,6 +13,7 @@
 #include <evert/base/error.h>
 
 #include "base/alloc.h"
+#include "base/flat.h"
 #include "base/sys.h"
 #include "loop/file.h"
 #include "loop/loop.h"
@@ -75,7 +76,7 @@ static int add(int epoll, const struct evert__fd *fd)
     return evert__sys_epoll_ctl(epoll, EPOLL_CTL_ADD, fd->number, EVENTS | EPOLLET, whom);
 }
 
-static int attach(struct evert__fd *fd)
+EVERT__HOT static int attach(struct evert__fd *fd)
 {
     struct state *state = fd->loop->backend_state;
     if (fd->slot != 0)
@@ -144,7 +145,7 @@ static unsigned events_of(uint32_t told)
     return events;
 }
 
-static void wait(evert_loop *loop, evert_time timeout)
+EVERT__HOT static void wait(evert_loop *loop, evert_time timeout)
 {
     struct state *state = loop->backend_state;
     bool for_nobody = false;
@@ -161,12 +162,12 @@ static void wait(evert_loop *loop, evert_time timeout)
         move_to_a_new_set(state);
 }
 
-static bool start(struct evert__op *op)
+EVERT__HOT static bool start(struct evert__op *op)
 {
     return evert__readiness_start(op, attach);
 }
 
-static bool arm(struct evert__source *source)
+EVERT__HOT static bool arm(struct evert__source *source)
 {
     return evert__readiness_arm(source, attach);
 }

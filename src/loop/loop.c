@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/flat.h"
 #include "base/log.h"
 #include "base/time.h"
 #include "loop/watch.h"
@@ -101,7 +102,7 @@ static void let_go_of_closed(evert_loop *loop)
     }
 }
 
-void evert__ready_push(evert_loop *loop, struct evert__ready *ready)
+EVERT__HOT void evert__ready_push(evert_loop *loop, struct evert__ready *ready)
 {
     if (!evert__link_used(&ready->link))
         evert__list_append(&loop->ready, &ready->link);
@@ -218,7 +219,7 @@ static bool was_short(const evert_loop *loop)
            evert__clock() - loop->now < EVERT__SHORT;
 }
 
-bool evert__loop_turn(evert_loop *loop, evert_time deadline)
+EVERT__HOT bool evert__loop_turn(evert_loop *loop, evert_time deadline)
 {
     loop->backend->wait(loop, time_to_wait(loop, deadline));
     loop->now = evert__clock();

@@ -65,7 +65,7 @@ struct evert_loop {
     struct evert__link batch; /* what is left of this turn's part of it */
     struct evert__heap timers;
     struct evert__link unsorted; /* timers for which the heap had no memory, by their times */
-    struct evert__link flush;    /* what to run before the next wait, or at the end of the turn */
+    struct evert__link flush;    /* what to run when a task waits, or at the end of the turn */
     struct evert__link closed;   /* descriptors to let go at the end of the turn */
 
     struct evert__task *current; /* the task that runs now; NULL in a callback */
@@ -233,7 +233,7 @@ static inline void evert__run_all(struct evert__link *list)
     }
 }
 
-/* Runs what asked to be run before the next wait: the flushing of output. */
+/* Runs what asked to be run as soon as the task waits: the flushing of output. */
 static inline void evert__loop_flush(evert_loop *loop)
 {
     evert__run_all(&loop->flush);

@@ -3,6 +3,7 @@
 
 #include <evert/base/error.h>
 
+#include "base/flat.h"
 #include "base/sys.h"
 #include "loop/loop.h"
 
@@ -44,7 +45,7 @@ void evert__fd_end_by_reset(const struct evert__fd *fd)
  * the parent. Nor is anything asked for or taken back, as the queue of a ring, and the set of
  * epoll, are the parent's: what the child's copy of the loop had on its way is simply over.
  */
-bool evert__op_start(struct evert__op *op)
+EVERT__HOT bool evert__op_start(struct evert__op *op)
 {
     if (evert__loop_forked(op->fd->loop)) {
         op->result = EVERT_ECLOSED;
@@ -60,7 +61,7 @@ bool evert__op_cancel(struct evert__op *op)
     return op->fd->loop->backend->cancel(op);
 }
 
-ssize_t evert__fd_send(struct evert__fd *fd, const struct iovec *pieces, int count)
+EVERT__HOT ssize_t evert__fd_send(struct evert__fd *fd, const struct iovec *pieces, int count)
 {
     if (evert__loop_forked(fd->loop))
         return EVERT_ECLOSED;
@@ -102,7 +103,7 @@ ssize_t evert__source_splice(struct evert__source *source, int pipe, size_t size
     return source->fd->loop->backend->splice(source, pipe, size);
 }
 
-ssize_t evert__source_take(struct evert__source *source, void *buffer, size_t size)
+EVERT__HOT ssize_t evert__source_take(struct evert__source *source, void *buffer, size_t size)
 {
     if (evert__loop_forked(source->fd->loop))
         return EVERT_ECLOSED;
@@ -114,7 +115,7 @@ bool evert__source_look(struct evert__source *source)
     return source->fd->loop->backend->look(source);
 }
 
-bool evert__source_arm(struct evert__source *source)
+EVERT__HOT bool evert__source_arm(struct evert__source *source)
 {
     if (evert__loop_forked(source->fd->loop))
         return source->fd->readable = true; /* the next take says so */

@@ -76,7 +76,8 @@ EVERT__FLAT bool evert__readiness_start(struct evert__op *op, int (*attach)(stru
     return false;
 }
 
-ssize_t evert__readiness_send(struct evert__fd *fd, const struct iovec *pieces, int count)
+EVERT__HOT ssize_t evert__readiness_send(struct evert__fd *fd, const struct iovec *pieces,
+                                         int count)
 {
     if (!fd->writable)
         return -EAGAIN;
@@ -141,7 +142,8 @@ ssize_t evert__readiness_splice(struct evert__source *source, int pipe, size_t s
     return count;
 }
 
-bool evert__readiness_arm(struct evert__source *source, int (*attach)(struct evert__fd *fd))
+EVERT__HOT bool evert__readiness_arm(struct evert__source *source,
+                                     int (*attach)(struct evert__fd *fd))
 {
     struct evert__fd *fd = source->fd;
     if (fd->readable)
@@ -186,7 +188,7 @@ static void writable(struct evert__fd *fd)
     evert__tell_op(op);
 }
 
-void evert__readiness_event(struct evert__fd *fd, unsigned events)
+EVERT__HOT void evert__readiness_event(struct evert__fd *fd, unsigned events)
 {
     if (events & EVERT__READY_ENDED)
         fd->ended = true;

@@ -379,6 +379,7 @@ const struct evert__backend evert__backend_uring = {
     .wait = wait,
     .start = start,
     .cancel = cancel,
+    .gathers = true,
     .send = evert__readiness_send,
     .room = evert__readiness_room,
     .splice = evert__uring_splice,

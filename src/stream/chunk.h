@@ -11,6 +11,7 @@
 #include <sys/uio.h>
 
 #include "base/alloc.h"
+#include "base/flat.h"
 #include "base/msan.h"
 #include "loop/loop.h"
 
@@ -42,7 +43,7 @@ struct evert__chunk_pool {
 
 enum { EVERT__CHUNKS_KEPT = 256 };
 
-struct evert__chunk *evert__chunk_new(evert_loop *loop);
+EVERT__COLD struct evert__chunk *evert__chunk_new(evert_loop *loop);
 
 static inline struct evert__chunk_pool *evert__chunk_pool(const evert_loop *loop)
 {

@@ -16,6 +16,7 @@
 
 #include <evert/stream/stream.h>
 
+#include "base/flat.h"
 #include "coro/wait.h"
 #include "loop/loop.h"
 #include "stream/chunk.h"
@@ -58,8 +59,8 @@ struct evert_stream {
     struct evert__op *sending;       /* on its way, or NULL */
     int16_t read_error, write_error; /* each says the same for ever */
     /*
-     * While there are chunks that wait to be sent, and nothing has failed: fewer bytes than this
-     * may be put behind them with no further look. 0 when in doubt.
+     * Fewer bytes than this may be written with no further look: behind those that wait to be
+     * sent, in the last chunk, or as the first. 0 when in doubt.
      */
     uint16_t open;
     uint8_t users; /* calls that wait here, and serve: it is not freed under them */
@@ -111,7 +112,7 @@ int evert__connection_new(evert_loop *loop, evert_stream **ret);
 int evert__connection_accepted(evert_loop *loop, int number, bool is_tcp, evert_stream **ret);
 
 /* What a waiting call holds, and lets go of; the last to go frees a closed connection. */
-void evert__connection_free(evert_stream *stream);
+EVERT__COLD void evert__connection_free(evert_stream *stream);
 
 static inline void evert__connection_hold(evert_stream *s)
 {
@@ -132,7 +133,7 @@ static inline void evert__connection_release(evert_stream *s)
  */
 enum { EVERT__INPUT_CAME = 1, EVERT__INPUT_TAKEN };
 
-/* Of a stream, its step: takes for the reader who waits, who then runs at once. */
+/* The step of a stream: takes what came for the reader who waits, and has him run at once. */
 void evert__take_for_reader(struct evert__ready *step);
 
 static inline size_t evert__input_size(const struct evert__input *in)
@@ -193,8 +194,14 @@ void evert__input_fini(evert_stream *stream);
 /* Gives the buffer back if it is empty. */
 static inline void evert__input_release(evert_stream *s)
 {
-    if (s->in.data != NULL && evert__input_size(&s->in) == 0)
+    if (s->in.data == NULL || evert__input_size(&s->in) > 0)
+        return;
+    if (s->in.capacity != EVERT__CHUNK) {
         evert__input_free(s);
+        return;
+    }
+    evert__chunk_put(s->loop, (struct evert__chunk *)(void *)s->in.data);
+    s->in = (struct evert__input){0};
 }
 
 /* output.c: the bytes to be sent */
@@ -213,6 +220,28 @@ static inline void evert__output_put(struct evert__output *out, const void *data
     out->last->end += (uint32_t)size;
     out->queued += size;
     memcpy(end, data, size); /* last, so that nothing has to be kept over it */
+}
+
+/* Makes the first chunk, where none waits, and has it sent. False: no memory. */
+static inline bool evert__output_begin(evert_stream *s)
+{
+    struct evert__chunk *chunk = evert__chunk_get(s->loop);
+    if (chunk == NULL)
+        return false;
+    s->out.first = s->out.last = chunk;
+    if (!evert__link_used(&s->flush.link))
+        evert__list_append(&s->loop->flush, &s->flush.link);
+    return true;
+}
+
+/* Of bytes that are fewer than `open`. False: no memory for them. */
+static inline bool evert__output_put_small(evert_stream *s, const void *data, size_t size)
+{
+    if (s->out.last == NULL && !evert__output_begin(s))
+        return false;
+    s->open = (uint16_t)(s->open - size);
+    evert__output_put(&s->out, data, size);
+    return true;
 }
 
 static inline int evert__output_append(evert_stream *s, const void *data, size_t size)
@@ -254,8 +283,8 @@ static inline void evert__output_later(evert_stream *s)
  * The write side has failed: whoever waits is told, and every later write. What was accepted before
  * is still sent; not so where the socket itself is broken, where it is dropped.
  */
-void evert__output_fail(evert_stream *stream, int error);
-void evert__output_break(evert_stream *stream, int error);
+EVERT__COLD void evert__output_fail(evert_stream *stream, int error);
+EVERT__COLD void evert__output_break(evert_stream *stream, int error);
 
 void evert__output_drop(evert_stream *stream);
 
@@ -269,7 +298,7 @@ int evert__end_our_side(evert_stream *stream);
 void evert__output_end(evert_stream *stream);
 
 /* Ends the wait of a writer, if there is one. What it has on its way may have to end first. */
-void evert__wake_writer(evert_stream *stream);
+EVERT__COLD void evert__wake_writer(evert_stream *stream);
 
 /* The same, because the stream is being closed. */
 void evert__stop_writer(evert_stream *stream);

@@ -131,7 +131,7 @@ int evert__end_our_side(evert_stream *s)
 }
 
 /* The end that was asked for while there was something to send. */
-static void end_at_last(evert_stream *s)
+EVERT__COLD static void end_at_last(evert_stream *s)
 {
     s->eof_due = false;
     int rc = evert__end_our_side(s);
@@ -147,6 +147,13 @@ void evert__output_end(evert_stream *s)
         end_at_last(s);
 }
 
+/* All is sent. Whether bytes that are few may be written with no look at more than that. */
+static bool is_open(const evert_stream *s)
+{
+    return s->write_error == 0 && !s->eof_sent && !s->losing && s->closing == EVERT__OPEN &&
+           s->writer == NULL;
+}
+
 static void sent(evert_stream *s, ssize_t result)
 {
     if (result < 0) {
@@ -160,12 +167,13 @@ static void sent(evert_stream *s, ssize_t result)
         end_at_last(s);
     if (s->writer != NULL && s->out.queued <= s->writer_wants)
         evert__wake(s->writer, 0);
+    if (s->out.queued == 0 && is_open(s))
+        s->open = EVERT__CHUNK_ROOM + 1;
 }
 
-EVERT__FLAT void evert__output_start(evert_stream *s)
+/* Of several pieces, or what is to go together with others': by ops. */
+__attribute__((noinline)) static void start(evert_stream *s)
 {
-    evert__link_remove(&s->flush.link);
-    s->open = 0;
     while (!s->sending && s->out.queued > 0 && s->out.first != NULL) {
         struct evert__op *op = prepare(s);
         if (evert__op_start(op))
@@ -173,6 +181,25 @@ EVERT__FLAT void evert__output_start(evert_stream *s)
         else
             s->sending = op;
     }
+}
+
+/* A single piece, with no op for it, which the back end would make at once as well. */
+EVERT__FLAT void evert__output_start(evert_stream *s)
+{
+    const struct evert__chunk *only = s->out.first;
+    evert__link_remove(&s->flush.link);
+    s->open = 0;
+    if (s->sending || only == NULL)
+        return;
+    if (only == s->out.last && !s->loop->backend->gathers) {
+        struct iovec piece = {(void *)(uintptr_t)(only->data + only->start),
+                              only->end - only->start};
+        ssize_t result = evert__fd_send(&s->fd, &piece, 1);
+        if (result != -EAGAIN)
+            sent(s, result);
+    }
+    if (s->out.first != NULL)
+        start(s);
 }
 
 /*

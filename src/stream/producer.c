@@ -25,6 +25,7 @@ void evert_transport_lose_connection(evert_transport *transport)
         return;
     }
     s->losing = true;
+    s->open = 0;
     s->timer.ready.run = waited_too_long;
     evert__timer_set(s->loop, &s->timer, evert__close_limit(s));
 }

@@ -77,10 +77,9 @@ int evert_transport_write(evert_transport *transport, const void *data, size_t s
 {
     evert_stream *s = evert__stream_of(transport);
     /* The most common case: a few bytes behind others that wait to be sent. */
-    if (s == NULL || size == 0 || size >= s->open || s->out.queued + size > s->high)
+    if (s == NULL || size == 0 || size >= s->open || s->out.queued + size > s->high ||
+        !evert__output_put_small(s, data, size))
         return write_any(s, data, size);
-    s->open = (uint16_t)(s->open - size);
-    evert__output_put(&s->out, data, size);
     return 0;
 }
 

@@ -204,13 +204,12 @@ EVERT__FLAT __attribute__((noinline)) static int write_any(evert_stream *s, cons
     return rc;
 }
 
-int evert_write(evert_stream *s, const void *data, size_t size)
+EVERT__HOT int evert_write(evert_stream *s, const void *data, size_t size)
 {
     /* The most common case: a few bytes behind others that wait to be sent. */
-    if (size == 0 || size >= s->open || !evert__at_once(s->loop))
+    if (size == 0 || size >= s->open || !evert__at_once(s->loop) ||
+        !evert__output_put_small(s, data, size))
         return write_any(s, data, size);
-    s->open = (uint16_t)(s->open - size);
-    evert__output_put(&s->out, data, size);
     return 0;
 }
 

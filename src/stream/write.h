@@ -37,8 +37,10 @@ int evert__write_await_room(evert_stream *stream, struct evert__task *self);
  */
 static inline void evert__write_hold(evert_stream *stream, struct evert__waiter *waiter)
 {
-    if (stream->closing == EVERT__OPEN)
-        stream->writer = waiter;
+    if (stream->closing != EVERT__OPEN)
+        return;
+    stream->open = 0;
+    stream->writer = waiter;
 }
 
 /* What a call comes to that waited as this stream's writer. */

@@ -539,6 +539,7 @@ static void test_meanwhile_both_are_busy(void **state)
     (void)state;
     struct bridge b;
     build(&b, TCP, TCP);
+    say_and_hear(b.out, "before");
     start(&b);
     turns(2);
     assert_int_equal(evert_read(b.in.s, &bytes, 1), -EBUSY);

@@ -256,29 +256,81 @@ static int cancel_between_wake_and_run(void *arg)
     return 0;
 }
 
+/* Bytes come, and another task cancels who reads: they are there for the next. */
+static void check_cancelled_by(evert_fn *cancel, int kind)
+{
+    struct ends e = make_ends(kind % 2 ? TCP : UNIX);
+    struct reader reader = {.s = e.s, .kind = kind};
+    evert_scope outer, inner;
+    struct canceller canceller = {e.s, &inner};
+    evert_bytes bytes;
+
+    evert_scope_enter(&outer, evert_after(PATIENCE));
+    evert_scope_enter(&inner, EVERT_NEVER);
+    spawn_reader(&inner, &reader);
+    peer_say(e.peer, "xy");
+    check_rc(evert_spawn(&inner, cancel, &canceller), 0);
+    check_rc(evert_scope_leave(&inner, 0), 0);
+    check_rc(evert_scope_leave(&outer, 0), 0); /* and not at its deadline */
+    check_count(reader.rc, -ECANCELED);
+    check_rc(evert_read_exactly(e.s, &bytes, 2), 0);
+    check_bytes(bytes, "xy");
+    free_reader(&reader);
+    drop_ends(e);
+}
+
 /* C3: the bytes that woke it are not enough, and it must not wait for more in a cancelled scope. */
 static void test_a_cancel_that_comes_behind_the_wake_ends_the_next_wait(void **state)
 {
     (void)state;
-    for (int kind = 3; kind < KINDS; kind++) {
+    for (int kind = 3; kind < KINDS; kind++)
+        check_cancelled_by(cancel_between_wake_and_run, kind);
+}
+
+/* Cancels when what came is about to be taken for the reader. */
+static int cancel_before_the_take(void *arg)
+{
+    const struct canceller *c = (const struct canceller *)arg;
+    while (c->s->reader != NULL && !evert__link_used(&c->s->step.link))
+        check_rc(evert_yield(), 0);
+    assert_non_null(c->s->reader);
+    evert_scope_cancel(c->scope);
+    return 0;
+}
+
+/* C3: nothing was taken, and nothing is taken for one who does not wait any more. */
+static void test_a_cancel_right_before_bytes_are_taken_leaves_them(void **state)
+{
+    (void)state;
+    for (int kind = 0; kind < KINDS; kind++) {
+        if (kind != 2 && kind != 5) /* these take to their own memory themselves */
+            check_cancelled_by(cancel_before_the_take, kind);
+    }
+}
+
+/* S5: what came is then the reader's to take, who may have left by the time that the loop would. */
+static void test_bytes_come_for_a_reader_who_was_woken_already(void **state)
+{
+    (void)state;
+    for (int kind = 0; kind < KINDS; kind++) {
         struct ends e = make_ends(kind % 2 ? TCP : UNIX);
         struct reader reader = {.s = e.s, .kind = kind};
-        evert_scope outer, inner;
-        struct canceller canceller = {e.s, &inner};
-        evert_bytes bytes;
+        evert_scope scope;
 
-        evert_scope_enter(&outer, evert_after(PATIENCE));
-        evert_scope_enter(&inner, EVERT_NEVER);
-        spawn_reader(&inner, &reader);
-        peer_say(e.peer, "xy");
-        check_rc(evert_spawn(&inner, cancel_between_wake_and_run, &canceller), 0);
-        check_rc(evert_scope_leave(&inner, 0), 0);
-        check_rc(evert_scope_leave(&outer, 0), 0); /* and not at its deadline */
-        check_count(reader.rc, -ECANCELED);
-        check_rc(evert_read_exactly(e.s, &bytes, 2), 0);
-        check_bytes(bytes, "xy");
+        evert_scope_enter(&scope, evert_after(PATIENCE));
+        spawn_reader(&scope, &reader);
+        peer_say(e.peer, "xy\r\n");
+        struct pollfd come = {.fd = e.s->fd.number, .events = POLLIN};
+        assert_int_equal(poll(&come, 1, PATIENCE / MS), 1); /* and nobody runs meanwhile */
+        evert__output_fail(e.s, -EIO);
+        check_rc(evert_scope_leave(&scope, 0), 0);
+        turns(3);
+        if (kind < 3 || kind > 5)
+            assert_true(reader.rc >= 0);
+        else
+            check_count(reader.rc, -EIO); /* there is not so much */
         free_reader(&reader);
-        drop_ends(e);
+        check_rc(drop_ends(e), -EIO);
     }
 }
 
@@ -577,6 +629,8 @@ int main(void)
         everywhere(test_a_read_in_a_cancelled_scope_takes_nothing),
         everywhere(test_bytes_and_a_cancel_in_one_turn_lose_nothing),
         everywhere(test_a_cancel_that_comes_behind_the_wake_ends_the_next_wait),
+        everywhere(test_a_cancel_right_before_bytes_are_taken_leaves_them),
+        everywhere(test_bytes_come_for_a_reader_who_was_woken_already),
         everywhere(test_a_deadline_ends_a_read),
         everywhere(test_closing_wakes_a_waiting_reader),
         everywhere(test_a_stream_may_be_closed_right_after_its_reader_was_cancelled),

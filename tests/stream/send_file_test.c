@@ -471,6 +471,7 @@ static void test_meanwhile_nobody_else_writes(void **state)
         struct sender sender = {.s = e.s, .file = file, .size = LARGE};
         evert_scope scope;
 
+        say_and_hear(e, "before");
         let_say(i == 0 ? 0 : -EAGAIN, 0);
         evert_scope_enter(&scope, evert_after(PATIENCE));
         check_rc(evert_spawn(&scope, send_it, &sender), 0);

@@ -324,6 +324,14 @@ static inline struct ends make_narrow_ends(enum kind kind)
     return e;
 }
 
+/* Writes words, which the peer gets: nothing waits to be sent. */
+static inline void say_and_hear(struct ends e, const char *words)
+{
+    check_rc(evert_puts(e.s, words), 0);
+    check_rc(evert_flush(e.s), 0);
+    peer_hears(e.peer, words);
+}
+
 /* Closes both: the peer first, so that the farewell need not be waited for. */
 static inline int drop_ends(struct ends e)
 {

@@ -253,6 +253,7 @@ static void test_a_second_writer_is_refused(void **state)
     struct writer w = {.s = e.s, .data = data, .size = LARGE};
     evert_scope scope;
 
+    say_and_hear(e, "before");
     evert_scope_enter(&scope, evert_after(PATIENCE));
     spawn_writer(&scope, write_whole, &w);
     check_rc(evert_puts(e.s, "x"), -EBUSY);
