@@ -82,7 +82,8 @@ static void test_an_event_for_the_one_before_does_not_reach_its_successor(void *
     int number = first.r.fd.number;
     int copy = close_but_for_a_copy(&first, &peer);
     pair_open(&second);
-    assert_int_equal(second.r.fd.number, number);
+    if (loop->adverse == NULL) /* there, a new set may have come between, and have that number */
+        assert_int_equal(second.r.fd.number, number);
     turns(5);
     int told = second.r.told; /* on a ring, and by chance, it may have been told of nothing */
     second.r.fd.readable = false;
