@@ -83,8 +83,8 @@ struct evert_stream {
     bool in_call : 1; /* it looks at the input buffer, which has to stay */
     /* So much room the reader who waits wants to have filled for him; 0: he takes himself. */
     uint16_t awaited;
-    int reason;       /* why it is being closed: what connection_lost() will hear */
-    uint32_t high;    /* of a transport: its marks of what is unsent are this and `low` */
+    int reason;    /* why it is being closed: what connection_lost() will hear */
+    uint32_t high; /* of a transport: its marks of what is unsent are this and `low` */
     uint32_t line_limit;
     struct evert__ready step;  /* run when there is something to tell the protocol, or to take */
     struct evert__ready flush; /* on the loop's list while there is something to send */
@@ -185,7 +185,16 @@ static inline ssize_t evert__input_fill(evert_stream *s, size_t most)
     return count;
 }
 
-void evert__input_free(evert_stream *stream);
+/* Gives it back, or frees it; apart where it is not a chunk. */
+void evert__input_free_large(evert_stream *stream);
+static inline void evert__input_free(evert_stream *s)
+{
+    if (s->in.capacity == EVERT__CHUNK)
+        evert__chunk_put(s->loop, (struct evert__chunk *)(void *)s->in.data);
+    else
+        evert__input_free_large(s);
+    s->in = (struct evert__input){0};
+}
 
 /* What is left in a large buffer goes to a small one, if one will do: who waits holds little. */
 void evert__input_shrink(evert_stream *stream);
@@ -194,14 +203,8 @@ void evert__input_fini(evert_stream *stream);
 /* Gives the buffer back if it is empty. */
 static inline void evert__input_release(evert_stream *s)
 {
-    if (s->in.data == NULL || evert__input_size(&s->in) > 0)
-        return;
-    if (s->in.capacity != EVERT__CHUNK) {
+    if (s->in.data != NULL && evert__input_size(&s->in) == 0)
         evert__input_free(s);
-        return;
-    }
-    evert__chunk_put(s->loop, (struct evert__chunk *)(void *)s->in.data);
-    s->in = (struct evert__input){0};
 }
 
 /* output.c: the bytes to be sent */
@@ -222,23 +225,28 @@ static inline void evert__output_put(struct evert__output *out, const void *data
     memcpy(end, data, size); /* last, so that nothing has to be kept over it */
 }
 
-/* Makes the first chunk, where none waits, and has it sent. False: no memory. */
+/* Makes the first chunk, where none waits. False: no memory. */
 static inline bool evert__output_begin(evert_stream *s)
 {
-    struct evert__chunk *chunk = evert__chunk_get(s->loop);
-    if (chunk == NULL)
-        return false;
-    s->out.first = s->out.last = chunk;
+    s->out.first = s->out.last = evert__chunk_get(s->loop);
+    return s->out.last != NULL;
+}
+
+/* Puts it on the list of those that have something to send. */
+static inline void evert__output_due(evert_stream *s)
+{
     if (!evert__link_used(&s->flush.link))
         evert__list_append(&s->loop->flush, &s->flush.link);
-    return true;
 }
 
 /* Of bytes that are fewer than `open`. False: no memory for them. */
 static inline bool evert__output_put_small(evert_stream *s, const void *data, size_t size)
 {
-    if (s->out.last == NULL && !evert__output_begin(s))
-        return false;
+    if (s->out.last == NULL) {
+        if (!evert__output_begin(s))
+            return false;
+        evert__output_due(s);
+    }
     s->open = (uint16_t)(s->open - size);
     evert__output_put(&s->out, data, size);
     return true;
@@ -248,7 +256,7 @@ static inline int evert__output_append(evert_stream *s, const void *data, size_t
 {
     struct evert__output *out = &s->out;
     if (out->last == NULL && size <= EVERT__CHUNK_ROOM)
-        out->first = out->last = evert__chunk_get(s->loop);
+        (void)evert__output_begin(s);
     if (out->last == NULL || size > evert__output_room(out))
         return evert__output_append_more(s, data, size);
     evert__output_put(out, data, size);
@@ -271,8 +279,7 @@ static inline void evert__output_later(evert_stream *s)
     struct evert__output *out = &s->out;
     if (s->sending)
         return;
-    if (!evert__link_used(&s->flush.link))
-        evert__list_append(&s->loop->flush, &s->flush.link);
+    evert__output_due(s);
     /* As long as this waits to be sent, more may be put behind it. */
     size_t room = evert__output_room(out), most = EVERT_HIGH_WATER;
     most = out->queued < most ? most - out->queued : 0;

@@ -9,15 +9,12 @@
 #include "base/alloc.h"
 #include "stream/connection.h"
 
-void evert__input_free(evert_stream *s)
+void evert__input_free_large(evert_stream *s)
 {
-    if (s->in.capacity == EVERT__CHUNK)
-        evert__chunk_put(s->loop, (struct evert__chunk *)(void *)s->in.data);
-    else if (s->in.capacity == EVERT__LARGE)
+    if (s->in.capacity == EVERT__LARGE)
         evert__large_put(s->loop, s->in.data);
     else
         evert__free(s->in.data);
-    s->in = (struct evert__input){0};
 }
 
 /* Which size a buffer for so much has: that of a chunk, or a power of two. */

@@ -88,16 +88,11 @@ EVERT__FLAT void evert__take_for_reader(struct evert__ready *step)
     if (s->reader->done)
         return;
     __builtin_prefetch(s->reader->task); /* comes while the kernel is asked */
-    int rc = take_more(s, s->awaited);
-    if (rc == -EAGAIN) {
-        evert__input_release(s);
-        if (evert__source_arm(&s->source))
-            evert__ready_push(s->loop, step);
-        return;
-    }
-    if (rc != 0)
-        evert__input_release(s);
-    evert__wake_at_once(s->reader, rc == 0 ? EVERT__INPUT_TAKEN : EVERT__INPUT_CAME);
+    int rc = evert__read_now(s, s->awaited);
+    if (rc != -EAGAIN)
+        evert__wake_at_once(s->reader, rc == 0 ? EVERT__INPUT_TAKEN : EVERT__INPUT_CAME);
+    else if (evert__source_arm(&s->source))
+        evert__ready_push(s->loop, step);
 }
 
 /* Gets more into the buffer, which will have room for `room` bytes. 0, or why there is no more. */
