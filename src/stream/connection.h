@@ -80,7 +80,7 @@ struct evert_stream {
     bool above : 1;   /* the high-water mark: it has heard pause_writing(), and not yet resume */
     bool losing : 1;  /* closed as soon as the producer is done */
     bool hungry : 1;  /* all was sent: a producer that is pulled is to be asked for more */
-    bool in_call : 1; /* it looks at the input buffer, which has to stay */
+    bool in_call : 1; /* it looks at the input buffer, which has to stay, or be left to it */
     /* So much room the reader who waits wants to have filled for him; 0: he takes himself. */
     uint16_t awaited;
     int reason;    /* why it is being closed: what connection_lost() will hear */
@@ -185,16 +185,27 @@ static inline ssize_t evert__input_fill(evert_stream *s, size_t most)
     return count;
 }
 
-/* Gives it back, or frees it; apart where it is not a chunk. */
-void evert__input_free_large(evert_stream *stream);
+/* Gives its memory back, or frees it; apart where it is not a chunk. */
+void evert__input_free_large(const evert_loop *loop, const struct evert__input *in);
+static inline void evert__input_free_memory(evert_loop *loop, const struct evert__input *in)
+{
+    if (in->capacity == EVERT__CHUNK)
+        evert__chunk_put(loop, (struct evert__chunk *)(void *)in->data);
+    else
+        evert__input_free_large(loop, in);
+}
+
 static inline void evert__input_free(evert_stream *s)
 {
-    if (s->in.capacity == EVERT__CHUNK)
-        evert__chunk_put(s->loop, (struct evert__chunk *)(void *)s->in.data);
-    else
-        evert__input_free_large(s);
+    evert__input_free_memory(s->loop, &s->in);
     s->in = (struct evert__input){0};
 }
+
+/*
+ * Leaves the buffer to the protocol's call that looks at it, and goes on with another, which has
+ * what was not consumed. -ENOMEM leaves all as it was.
+ */
+EVERT__COLD int evert__input_leave(evert_stream *stream);
 
 /* What is left in a large buffer goes to a small one, if one will do: who waits holds little. */
 void evert__input_shrink(evert_stream *stream);

@@ -122,7 +122,8 @@ static void give(evert_stream *s)
 {
     evert_protocol *protocol = s->protocol;
     const evert_protocol_ops *ops = protocol->ops;
-    evert_bytes input = {s->in.data + s->in.start, evert__input_size(&s->in)};
+    struct evert__input given = s->in;
+    evert_bytes input = {given.data + given.start, evert__input_size(&given)};
     int rc = 0;
 
     s->offer = false;
@@ -134,6 +135,8 @@ static void give(evert_stream *s)
         if (ops->data_received != NULL)
             rc = ops->data_received(protocol, input);
     }
+    if (!s->in_call)
+        evert__input_free_memory(s->loop, &given); /* it was left to this call */
     s->in_call = false;
     if (s->closing != EVERT__OPEN)
         evert__input_fini(s);
@@ -229,7 +232,8 @@ static void deliver(evert_stream *s)
             continue;
         break;
     }
-    evert__input_shrink(s);
+    if (s->protocol != NULL) /* else a task that began in a call may look at a line of it */
+        evert__input_shrink(s);
     if (!evert__transport_reads(s, protocol) || count == -EAGAIN)
         return;
     if (count < 0)

@@ -9,12 +9,12 @@
 #include "base/alloc.h"
 #include "stream/connection.h"
 
-void evert__input_free_large(evert_stream *s)
+void evert__input_free_large(const evert_loop *loop, const struct evert__input *in)
 {
-    if (s->in.capacity == EVERT__LARGE)
-        evert__large_put(s->loop, s->in.data);
+    if (in->capacity == EVERT__LARGE)
+        evert__large_put(loop, in->data);
     else
-        evert__free(s->in.data);
+        evert__free(in->data);
 }
 
 /* Which size a buffer for so much has: that of a chunk, or a power of two. */
@@ -37,19 +37,28 @@ static char *new_buffer(evert_stream *s, size_t capacity)
     return evert__alloc(capacity);
 }
 
-/* Puts what there is into another buffer, for which it has to be small enough. */
-static int move(evert_stream *s, size_t capacity)
+/* Another buffer, with what there is, for which it has to be large enough. */
+static int copy(evert_stream *s, size_t capacity, struct evert__input *ret)
 {
-    struct evert__input *in = &s->in;
-    size_t used = evert__input_size(in);
+    size_t used = evert__input_size(&s->in);
     char *data = new_buffer(s, capacity);
     if (data == NULL)
         return -ENOMEM;
-    if (in->data != NULL) {
-        memcpy(data, in->data + in->start, used);
+    if (used > 0)
+        memcpy(data, s->in.data + s->in.start, used);
+    *ret = (struct evert__input){.data = data, .end = used, .capacity = capacity};
+    return 0;
+}
+
+static int move(evert_stream *s, size_t capacity)
+{
+    struct evert__input moved;
+    int rc = copy(s, capacity, &moved);
+    if (rc < 0)
+        return rc;
+    if (s->in.data != NULL)
         evert__input_free(s);
-    }
-    *in = (struct evert__input){.data = data, .end = used, .capacity = capacity};
+    s->in = moved;
     return 0;
 }
 
@@ -81,6 +90,18 @@ void evert__input_shrink(evert_stream *s)
     size_t capacity = capacity_for(evert__input_size(in));
     if (capacity < EVERT__LARGE)
         (void)move(s, capacity); /* or it stays where it is */
+}
+
+int evert__input_leave(evert_stream *s)
+{
+    struct evert__input rest = {0};
+    size_t size = evert__input_size(&s->in);
+    int rc = size > 0 ? copy(s, capacity_for(size), &rest) : 0;
+    if (rc < 0)
+        return rc;
+    s->in = rest;
+    s->in_call = false;
+    return 0;
 }
 
 void evert__input_fini(evert_stream *s)

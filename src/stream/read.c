@@ -153,6 +153,8 @@ int evert__read_begin(evert_stream *s, struct evert__task **ret_self, bool wants
     if (s->reader != NULL)
         return -EBUSY;
     evert__end_view(s);
+    if (s->in_call && (rc = evert__input_leave(s)) < 0)
+        return rc;
     return s->dropping && wants_bytes ? drop_line(s, *ret_self) : 0;
 }
 

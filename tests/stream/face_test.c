@@ -6,6 +6,8 @@
  */
 #include "protocols.h"
 
+#include <evert/coro/await.h>
+
 #include "net/listener.h"
 
 enum { MUCH = 400000 };
@@ -592,6 +594,144 @@ static void test_a_protocol_is_freed_after_it_gave_its_connection_away(void **st
     evert_listener_close(l);
 }
 
+/* ---- S8: to a task that begins in the call ---- */
+
+/* Gives its connection to a task that runs at once, as soon as all of the words are there. */
+struct giver {
+    struct talker t;
+    const char *words, *then; /* what the peer says first, and while the task begins */
+    size_t consumes;
+    int peer;
+    evert_fn *task;
+    evert_stream *s;
+    evert_deferred *task_done;
+    bool goes_on;
+};
+
+static int give_to_task(evert_protocol *protocol, evert_bytes input)
+{
+    struct giver *g = EVERT__CONTAINER(talker_of(protocol), struct giver, t);
+    evert_coro *coro;
+    if (input.size < strlen(g->words))
+        return 0;
+    evert_transport_consume(protocol->transport, g->consumes);
+    g->s = evert_transport_stream(protocol->transport);
+    if (g->then != NULL)
+        peer_say(g->peer, g->then);
+    check_rc(evert_coro_new(&coro, g->task, g), 0);
+    check_rc(evert_deferred_from(&g->task_done, NULL, coro), 0);
+    check_bytes(input, g->words); /* it is there for the whole of the call */
+    return 0;
+}
+
+static const evert_protocol_ops givers = {
+    .connection_made = talker_made,
+    .input_received = give_to_task,
+};
+
+static void giver_begins(struct giver *g, enum kind kind)
+{
+    talker_init(&g->t);
+    g->t.protocol.ops = &givers;
+    g->peer = talk(&g->t, kind);
+    peer_say(g->peer, g->words);
+    wait_until(g->task_done != NULL);
+}
+
+static void task_ends(struct giver *g)
+{
+    evert_result result = evert_await(g->task_done);
+    check_rc(result.error, 0);
+    evert_deferred_release(g->task_done);
+}
+
+static void giver_ends(struct giver *g)
+{
+    close(g->peer);
+    check_rc(evert_close(g->s), 0);
+}
+
+static int read_first_and_wait(void *giver)
+{
+    struct giver *g = giver;
+    evert_bytes line;
+    check_rc(evert_read_line(g->s, &line), 0);
+    check_bytes(line, "first");
+    wait_until(g->goes_on);
+    check_bytes(line, "first");
+    return 0;
+}
+
+/* S8: a line that a task has read in the call stays, whoever else reads meanwhile. */
+static void test_what_a_task_has_read_in_the_call_stays(void **state)
+{
+    static const size_t sizes[] = {0, 100, 2 * EVERT__CHUNK};
+    (void)state;
+    for (size_t i = 0; i < 2 * COUNT_OF(sizes); i++) {
+        char words[2 * EVERT__CHUNK + 32] = "to you\r\nfirst\r\n";
+        size_t begin = strlen(words);
+        memset(words + begin, 'x', sizes[i / 2]);
+        struct giver g = {.words = words, .consumes = 8, .task = read_first_and_wait};
+        struct talker other;
+        giver_begins(&g, i % 2 ? TCP : UNIX);
+        talker_init(&other);
+        int peer = talk(&other, UNIX);
+        peer_say(peer, "what comes to the same memory");
+        wait_until(other.size == 29);
+        g.goes_on = true;
+        task_ends(&g);
+        stream_hears(g.s, words + begin);
+        end_talk(&other, peer);
+        giver_ends(&g);
+    }
+}
+
+static int read_all(void *giver)
+{
+    struct giver *g = giver;
+    stream_hears(g->s, g->words + g->consumes);
+    stream_hears(g->s, g->then);
+    return 0;
+}
+
+/* S8: what a protocol was given stays for its call, also when a task reads on meanwhile. */
+static void test_what_a_protocol_was_given_stays_while_a_task_reads(void **state)
+{
+    (void)state;
+    for (int kind = TCP; kind <= UNIX; kind++) {
+        for (size_t left = 0; left < 3; left++) {
+            struct giver g = {.words = "first words", .then = "that come then", .task = read_all};
+            g.consumes = strlen(g.words) - left;
+            giver_begins(&g, (enum kind)kind);
+            task_ends(&g);
+            giver_ends(&g);
+        }
+    }
+}
+
+static int read_all_once_there_is_memory(void *giver)
+{
+    struct giver *g = giver;
+    evert_bytes bytes;
+    take_memory_away();
+    check_rc(evert_read_exactly(g->s, &bytes, 1), -ENOMEM);
+    give_memory_back();
+    return read_all(g);
+}
+
+/* S8, F45: without memory the task's read fails; nothing of either side is lost. */
+static void test_without_memory_to_read_on_in_the_call_nothing_is_lost(void **state)
+{
+    char words[EVERT__CHUNK + 16] = "";
+    (void)state;
+    memset(words, 'x', sizeof(words) - 1);
+    struct giver g = {.words = words, .then = "that come then", .consumes = 1};
+    g.task = read_all_once_there_is_memory;
+    giver_begins(&g, TCP);
+    task_ends(&g);
+    giver_ends(&g);
+}
+
 /* ---- F50: what a protocol does in its calls ---- */
 
 static void do_nothing(struct talker *t)
@@ -817,6 +957,9 @@ int main(void)
         everywhere(test_what_a_stream_was_dropping_is_heard),
         everywhere(test_a_handler_hands_its_connection_over),
         everywhere(test_a_protocol_is_freed_after_it_gave_its_connection_away),
+        everywhere(test_what_a_task_has_read_in_the_call_stays),
+        everywhere(test_what_a_protocol_was_given_stays_while_a_task_reads),
+        everywhere(test_without_memory_to_read_on_in_the_call_nothing_is_lost),
         everywhere(test_a_protocol_may_do_anything_in_its_calls),
         everywhere(test_taken_and_given_back_in_one_call_it_begins_anew),
     };
