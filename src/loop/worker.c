@@ -30,8 +30,8 @@ struct evert__workers {
     pthread_cond_t work, end;
     evert_loop *loop; /* NULL when the loop is done with this */
     struct evert__link queue, others;
-    evert_time stay; /* how long a thread without work waits for some */
-    unsigned threads, idle, most;
+    evert_time stay;                       /* how long a thread without work waits for some */
+    unsigned threads, idle, working, most; /* those between are neither idle nor working */
     unsigned waiting; /* jobs in the queue: each is for an idle thread, as far as there are any */
     bool forsaken;    /* nobody will join the threads that are left */
     bool any_ended;   /* then `ended` is the last that did, and is to be joined */
@@ -73,9 +73,11 @@ static void do_job(struct evert__workers *w, struct evert__job *job)
 {
     job->queued = false;
     evert__list_append(&w->others, &job->link);
+    w->working++;
     pthread_mutex_unlock(&w->lock);
     job->work(job);
     pthread_mutex_lock(&w->lock);
+    w->working--;
     if (!job->abandoned) {
         job->posted = true;
         (void)evert__loop_post(w->loop, &job->ready); /* it cannot be closed while w->loop is set */
@@ -108,8 +110,7 @@ static void end_thread(struct evert__workers *w)
 
     w->any_ended = !forsaken;
     w->ended = pthread_self();
-    if (last)
-        pthread_cond_signal(&w->end);
+    pthread_cond_signal(&w->end);
     pthread_mutex_unlock(&w->lock); /* from here on the pool may be gone, but for the last */
     if (follows)
         pthread_join(before, NULL);
@@ -181,16 +182,30 @@ static void take_jobs(struct evert__workers *w, struct evert__link *ret)
     }
 }
 
+/*
+ * The limit is for calls. A thread that is in none ends as soon as it gets a processor, and is
+ * waited for: on a machine with much to do it may be late, but it is not left behind. Gives how
+ * many are. The lock is held, but not while this waits.
+ */
+static unsigned await_threads(struct evert__workers *w, const struct timespec *until)
+{
+    bool over = false;
+    while (w->threads > (over ? w->working : 0)) {
+        if (over || w->working == 0)
+            pthread_cond_wait(&w->end, &w->lock);
+        else
+            over = pthread_cond_timedwait(&w->end, &w->lock, until) == ETIMEDOUT;
+    }
+    return w->threads;
+}
+
 /* Waits for the threads, and frees the pool, or leaves that to those that do not end in time, of
  * which whoever ends a program with them ought to know. */
 static void end_threads(struct evert__workers *w, const struct timespec *until)
 {
-    int rc = 0;
     pthread_mutex_lock(&w->lock);
     pthread_cond_broadcast(&w->work);
-    while (rc == 0 && w->threads > 0)
-        rc = pthread_cond_timedwait(&w->end, &w->lock, until);
-    unsigned left = w->threads;
+    unsigned left = await_threads(w, until);
     bool any = w->any_ended;
     pthread_t ended = w->ended;
     w->forsaken = left > 0;

@@ -26,9 +26,10 @@ int evert__workers_new(evert_loop *loop, unsigned most, evert_time idle,
                        struct evert__workers **ret);
 
 /*
- * Abandons all jobs and waits until the threads have ended altogether, or for `limit` nanoseconds;
- * what still blocks then discards its job, and itself, later. In a child of a fork, which has no
- * threads, there is nothing to wait for, and what they worked on is left as it was.
+ * Abandons all jobs and waits until the threads have ended altogether. For a call that blocks it
+ * waits no longer than `limit` nanoseconds; its thread then discards the job, and itself, later. In
+ * a child of a fork, which has no threads, there is nothing to wait for, and what they worked on is
+ * left as it was.
  */
 void evert__workers_free(struct evert__workers *workers, evert_time limit);
 

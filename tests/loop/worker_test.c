@@ -699,21 +699,55 @@ static void test_freeing_an_unused_pool_or_none(void **state)
     assert_int_equal(threads.asked, 0);
 }
 
+/* Threads that have worked, and wait for more. */
+static void make_idle_threads(int count)
+{
+    make_pool((unsigned)count, STAYS);
+    for (int i = 0; i < count; i++)
+        start_slow(i);
+    wait_until(&seen.inside, count);
+    let_go_on();
+    run_until(&told_jobs, count);
+}
+
 /* No thread is left: they have ended to the last thing that the C library does for them. */
 static void test_freeing_joins_the_threads(void **state)
 {
     (void)state;
-    make_pool(4, STAYS);
-    for (int i = 0; i < 4; i++)
-        start_slow(i);
-    wait_until(&seen.inside, 4);
-    let_go_on();
-    run_until(&told_jobs, 4);
+    make_idle_threads(4);
     seen.slow_end = true; /* they have no work, so nobody reads it now */
     free_pool();
     assert_string_equal(logged, "");
     assert_int_equal(seen.ended_threads, 4);
     assert_true(no_thread_is_left());
+}
+
+/* P6: the limit is for calls; who is in none may be late on a busy machine, and is waited for. */
+static void test_threads_without_work_are_waited_for_beyond_the_limit(void **state)
+{
+    enum { MANY = 40 }; /* not all get a processor at once */
+    (void)state;
+    make_idle_threads(MANY);
+    evert__workers_free(pool, 0);
+    pool = NULL;
+    assert_string_equal(logged, "");
+    assert_int_equal(look(&seen.ended_threads), MANY);
+}
+
+/* P6: the same beside one that hangs, which alone is left. */
+static void test_of_many_threads_those_that_hang_are_left(void **state)
+{
+    (void)state;
+    make_idle_threads(4);
+    seen.open = false;
+    start_slow(4);
+    wait_until(&seen.inside, 1);
+    evert__workers_free(pool, 0);
+    pool = NULL;
+    assert_string_equal(logged, "left behind in calls that were given up: 1 of the threads");
+    assert_int_equal(look(&seen.ended_threads), 3);
+    let_go_on();
+    wait_until(&seen.ended_threads, 4);
 }
 
 /* The same of those that had ended long before, for want of work. */
@@ -986,6 +1020,8 @@ int main(void)
         WORK_CASE(test_freeing_does_not_discard_again_what_was_abandoned),
         WORK_CASE(test_freeing_an_unused_pool_or_none),
         WORK_CASE(test_freeing_joins_the_threads),
+        WORK_CASE(test_threads_without_work_are_waited_for_beyond_the_limit),
+        WORK_CASE(test_of_many_threads_those_that_hang_are_left),
         WORK_CASE(test_freeing_joins_threads_that_ended_before),
         WORK_CASE(test_freeing_has_a_time_limit_and_what_hangs_cleans_up_later),
         WORK_CASE(test_of_threads_that_outlive_their_pool_and_loop_the_last_frees_it),
