@@ -103,20 +103,25 @@ static int unmap_stack(struct evert__stack *stack)
     return evert__sys_unmap(stack->low - EVERT__STACK_GUARD, stack->mapped);
 }
 
+/*
+ * In front, since the stack that was used last is the one that is still in the caches. None other
+ * is touched: each lies in a page of its own.
+ */
 static void keep(struct evert__stack_pool *pool, struct evert__stack *stack)
 {
-    /* In front: the stack that was used last is the one that is still in the caches. */
-    evert__list_append(pool->warm.next, &stack->link);
+    stack->next = pool->first;
+    pool->first = stack;
     pool->count++;
 }
 
-static struct evert__stack *take(struct evert__stack_pool *pool, struct evert__link *link)
+static struct evert__stack *take(struct evert__stack_pool *pool)
 {
-    evert__link_remove(link);
+    struct evert__stack *stack = pool->first;
+    pool->first = stack->next;
     pool->count--;
     if (pool->unused > pool->count)
         pool->unused = pool->count;
-    return EVERT__CONTAINER(link, struct evert__stack, link);
+    return stack;
 }
 
 /* Until then it is noted how few there ever were: so many were not needed. */
@@ -132,7 +137,7 @@ static void trim(struct evert__ready *ready)
     struct evert__stack_pool *pool = EVERT__CONTAINER(ready, struct evert__stack_pool, trim.ready);
     unsigned most = pool->unused < BATCH ? pool->unused : BATCH;
     for (unsigned i = 0; i < most && pool->count > WARM; i++) {
-        struct evert__stack *stack = take(pool, pool->warm.prev);
+        struct evert__stack *stack = take(pool);
         if (unmap_stack(stack) < 0) {
             keep(pool, stack); /* unmapping in the midst of a mapping may fail for want of one */
             return;
@@ -144,23 +149,22 @@ static void trim(struct evert__ready *ready)
 void evert__stack_pool_init(struct evert__stack_pool *pool, evert_loop *loop)
 {
     *pool = (struct evert__stack_pool){.loop = loop, .trim.ready.run = trim};
-    evert__list_init(&pool->warm);
 }
 
 void evert__stack_pool_fini(struct evert__stack_pool *pool)
 {
     evert__timer_unset(pool->loop, &pool->trim);
     while (pool->count > 0)
-        (void)unmap_stack(take(pool, pool->warm.next));
+        (void)unmap_stack(take(pool));
 }
 
 struct evert__stack *evert__stack_get(struct evert__stack_pool *pool, size_t size)
 {
     if (size == 0)
         size = EVERT__STACK_USUAL;
-    if (size == EVERT__STACK_USUAL && pool->count > 0)
-        return take(pool, pool->warm.next);
-    return map_stack(size, pool->colour++);
+    if (size != EVERT__STACK_USUAL || pool->count == 0)
+        return map_stack(size, pool->colour++);
+    return take(pool);
 }
 
 void evert__stack_put(struct evert__stack_pool *pool, struct evert__stack *stack)

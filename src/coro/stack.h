@@ -16,16 +16,16 @@ enum { EVERT__STACK_GUARD = 64 * 1024, EVERT__STACK_USUAL = 120 * 1024 };
 
 /* At the top of its stack, so that a stack and what describes it are one pointer. */
 struct evert__stack {
-    struct evert__link link; /* in the pool */
-    char *low;               /* the lowest usable byte; the guard is below */
-    size_t size;             /* that was asked for; there may be a little more */
-    size_t mapped;           /* all of it, with the guard */
-    unsigned valgrind;       /* Valgrind's number for it */
+    struct evert__stack *next; /* in the pool */
+    char *low;                 /* the lowest usable byte; the guard is below */
+    size_t size;               /* that was asked for; there may be a little more */
+    size_t mapped;             /* all of it, with the guard */
+    unsigned valgrind;         /* Valgrind's number for it */
 };
 
 struct evert__stack_pool {
     evert_loop *loop;
-    struct evert__link warm;
+    struct evert__stack *first; /* the one that was used last */
     unsigned count;
     unsigned unused; /* as few as there were at any time since it was looked last */
     unsigned colour; /* of the next stack; see stack.c */

@@ -5,6 +5,8 @@
 #include "base/flat.h"
 #include "base/sys.h"
 
+enum { LINE = 64 }; /* of the cache */
+
 /*
  * The frames of a task that waits are in a page of its own, and of a thousand tasks no cache has
  * them, nor knows where the page is. So the processor is told here to fetch them, from the
@@ -13,7 +15,7 @@
  */
 static void fetch_frames(const struct evert__waiter *reader)
 {
-    enum { LINE = 64, BELOW = 2 * LINE, ABOVE = 3 * LINE };
+    enum { BELOW = 2 * LINE, ABOVE = 3 * LINE };
     const char *at = (const char *)reader;
     for (int i = -BELOW; i <= ABOVE; i += LINE)
         __builtin_prefetch(at + i, 0, 2);
@@ -29,7 +31,16 @@ static void tell_reader(evert_stream *s)
     evert__ready_push(s->loop, &s->step);
 }
 
-/* A stream that somebody reads has no protocol, which lies where no read has to look otherwise. */
+/* The same for what a protocol knows of its connection. */
+static void tell_protocol(evert_stream *s)
+{
+    const char *at = (const char *)s->protocol;
+    __builtin_prefetch(at);
+    __builtin_prefetch(at + LINE);
+    evert__ready_push(s->loop, &s->step);
+}
+
+/* A stream that somebody reads has no protocol, and the line where that stands is not looked at. */
 EVERT__HOT static void may_read(struct evert__source *source)
 {
     evert_stream *s = EVERT__CONTAINER(source, evert_stream, source);
@@ -38,7 +49,7 @@ EVERT__HOT static void may_read(struct evert__source *source)
     else if (s->reader != NULL)
         tell_reader(s);
     else if (s->protocol != NULL)
-        evert__ready_push(s->loop, &s->step);
+        tell_protocol(s);
 }
 
 /* When the task that wrote waits; in the midst of closing, a turn later. */

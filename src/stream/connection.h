@@ -80,6 +80,7 @@ struct evert_stream {
     bool above : 1;   /* the high-water mark: it has heard pause_writing(), and not yet resume */
     bool losing : 1;  /* closed as soon as the producer is done */
     bool hungry : 1;  /* all was sent: a producer that is pulled is to be asked for more */
+    bool leaves : 1;  /* what it is given it may leave, and get again */
     bool in_call : 1; /* it looks at the input buffer, which has to stay, or be left to it */
     /* So much room the reader who waits wants to have filled for him; 0: he takes himself. */
     uint16_t awaited;
@@ -88,6 +89,8 @@ struct evert_stream {
     uint32_t line_limit;
     struct evert__ready step;  /* run when there is something to tell the protocol, or to take */
     struct evert__ready flush; /* on the loop's list while there is something to send */
+    struct evert_protocol *protocol; /* NULL while this is a stream */
+    struct evert_producer *producer;
 
     size_t writer_wants; /* to go on when no more than this is queued */
     struct evert__waiter *closer;
@@ -95,10 +98,7 @@ struct evert_stream {
     struct evert__ready farewell; /* on the loop's list while it is being closed */
     struct evert__names *names;   /* its addresses in words, once asked for */
 
-    /* The transport's face, again: */
-    struct evert_protocol *protocol; /* NULL while this is a stream */
-    struct evert_producer *producer;
-    uint32_t low;
+    uint32_t low;         /* see `high` */
     uint32_t close_limit; /* in milliseconds */
 #ifdef EVERT_DEBUG
     char *view; /* what the last read gave out, so that a use after its end is seen */

@@ -29,6 +29,7 @@ void evert__transport_attach(evert_stream *s, evert_protocol *protocol)
     protocol->transport = (evert_transport *)s;
     s->step.run = run_step;
     s->made = s->paused = s->above = s->losing = s->eof_told = false;
+    s->leaves = protocol->ops->input_received != NULL;
     s->offer = true;
     s->farewell.run = leave_loop;
     evert__list_append(&s->loop->transports, &s->farewell.link);
@@ -180,11 +181,10 @@ static int make_room(evert_stream *s)
 /* Takes once. Positive: there is more; 0: the end; -EAGAIN: it waits for more; or an error. */
 static ssize_t take(evert_stream *s)
 {
-    bool may_leave = s->protocol->ops->input_received != NULL; /* and then pause */
     int rc = make_room(s);
     if (rc < 0)
         return rc;
-    ssize_t count = evert__input_fill(s, may_leave ? EVERT__AHEAD : SIZE_MAX);
+    ssize_t count = evert__input_fill(s, s->leaves ? EVERT__AHEAD : SIZE_MAX); /* it may pause */
     if (count > 0)
         s->offer = true;
     return count;
