@@ -268,6 +268,7 @@ static void check_cancelled_by(evert_fn *cancel, int kind)
     evert_scope_enter(&outer, evert_after(PATIENCE));
     evert_scope_enter(&inner, EVERT_NEVER);
     spawn_reader(&inner, &reader);
+    wait_until(!evert__link_used(&e.s->step.link)); /* of nothing that came before */
     peer_say(e.peer, "xy");
     check_rc(evert_spawn(&inner, cancel, &canceller), 0);
     check_rc(evert_scope_leave(&inner, 0), 0);
