@@ -230,12 +230,15 @@ static void test_one_that_ends_while_its_place_is_asked_for_is_reported(void **s
     assert_int_equal(atomic_load(&heard.ends), 1);
 }
 
-/* There are so many threads; one that was joined may still be on its way out of there. */
-static void check_threads(int wanted)
+/*
+ * There are so many threads, or fewer: one that was joined, also by the test before, may still be
+ * on its way out of there.
+ */
+static void check_threads(int most)
 {
-    for (int i = 0; i < 10000 && entries_of("/proc/self/task") != wanted; i++)
+    for (int i = 0; i < 10000 && entries_of("/proc/self/task") > most; i++)
         block_for(1);
-    assert_int_equal(entries_of("/proc/self/task"), wanted);
+    assert_true(entries_of("/proc/self/task") <= most);
 }
 
 static void *handler_of_urgent(void)
