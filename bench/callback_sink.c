@@ -38,14 +38,14 @@ static void stop(void *loop)
 static int serve(evert_loop *loop, const char *address)
 {
     evert_listener *listener;
-    int rc = evert_listen_protocol(&listener, loop, address, &factory);
+    int rc = evert_loop_watch_signal(loop, SIGTERM, stop, loop);
+    if (rc == 0)
+        rc = evert_listen_protocol(&listener, loop, address, &factory);
     if (rc < 0)
         return rc;
     printf("listening on %s\n", evert_listener_address(listener));
     fflush(stdout);
-    rc = evert_loop_watch_signal(loop, SIGTERM, stop, loop);
-    if (rc == 0)
-        rc = evert_loop_run(loop);
+    rc = evert_loop_run(loop);
     evert_listener_close(listener);
     return rc;
 }
