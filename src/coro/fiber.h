@@ -9,24 +9,17 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/asan.h"
+
 #if defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define EVERT__ASAN 1
-#endif
 #if __has_feature(thread_sanitizer)
 #define EVERT__TSAN 1
 #endif
-#endif
-#if defined(__SANITIZE_ADDRESS__)
-#define EVERT__ASAN 1
 #endif
 #if defined(__SANITIZE_THREAD__)
 #define EVERT__TSAN 1
 #endif
 
-#ifdef EVERT__ASAN
-#include <sanitizer/asan_interface.h>
-#endif
 #ifdef EVERT__TSAN
 #include <sanitizer/tsan_interface.h>
 #endif

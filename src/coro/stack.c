@@ -23,6 +23,7 @@
 #include <stdint.h>
 #include <sys/mman.h>
 
+#include "base/asan.h"
 #include "base/log.h"
 #include "base/sys.h"
 #include "base/time.h"
@@ -112,6 +113,7 @@ static void keep(struct evert__stack_pool *pool, struct evert__stack *stack)
     stack->next = pool->first;
     pool->first = stack;
     pool->count++;
+    evert__asan_hide(stack->low, (size_t)((char *)stack - stack->low));
 }
 
 static struct evert__stack *take(struct evert__stack_pool *pool)
@@ -121,6 +123,7 @@ static struct evert__stack *take(struct evert__stack_pool *pool)
     pool->count--;
     if (pool->unused > pool->count)
         pool->unused = pool->count;
+    evert__asan_show(stack->low, (size_t)((char *)stack - stack->low));
     return stack;
 }
 

@@ -8,10 +8,20 @@ static void pool_fini(struct evert__part *part, evert_loop *loop)
     while (pool->free != NULL) {
         struct evert__chunk *chunk = pool->free;
         pool->free = chunk->next;
+        evert__chunk_show(chunk);
         evert__free(chunk);
     }
+    if (pool->large != NULL)
+        evert__asan_show(pool->large, EVERT__LARGE);
     evert__free(pool->large);
     evert__free(pool);
+}
+
+static void keep_large(struct evert__chunk_pool *pool, char *large)
+{
+    pool->large = large;
+    if (large != NULL)
+        evert__asan_hide(large, EVERT__LARGE);
 }
 
 /* Without a pool, which is made when there is memory for it, chunks come and go all the same. */
@@ -21,7 +31,7 @@ static void make_pool(evert_loop *loop)
     if (pool == NULL)
         return;
     pool->part.fini = pool_fini;
-    pool->large = evert__alloc(EVERT__LARGE); /* costs nothing until somebody writes there */
+    keep_large(pool, evert__alloc(EVERT__LARGE)); /* costs nothing until somebody writes there */
     loop->parts[EVERT__PART_CHUNKS] = &pool->part;
 }
 
@@ -44,6 +54,7 @@ char *evert__large_get(const evert_loop *loop)
         return evert__alloc(EVERT__LARGE);
     char *large = pool->large;
     pool->large = NULL;
+    evert__asan_show(large, EVERT__LARGE);
     return large;
 }
 
@@ -53,5 +64,5 @@ void evert__large_put(const evert_loop *loop, char *large)
     if (pool == NULL || pool->large != NULL)
         evert__free(large);
     else
-        pool->large = large;
+        keep_large(pool, large);
 }

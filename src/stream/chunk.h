@@ -11,6 +11,7 @@
 #include <sys/uio.h>
 
 #include "base/alloc.h"
+#include "base/asan.h"
 #include "base/flat.h"
 #include "base/msan.h"
 #include "loop/loop.h"
@@ -43,6 +44,17 @@ struct evert__chunk_pool {
 
 enum { EVERT__CHUNKS_KEPT = 256 };
 
+/* What nobody may look at in a chunk that the pool has. */
+static inline void evert__chunk_hide(const struct evert__chunk *chunk)
+{
+    evert__asan_hide(&chunk->start, EVERT__CHUNK - offsetof(struct evert__chunk, start));
+}
+
+static inline void evert__chunk_show(const struct evert__chunk *chunk)
+{
+    evert__asan_show(&chunk->start, EVERT__CHUNK - offsetof(struct evert__chunk, start));
+}
+
 EVERT__COLD struct evert__chunk *evert__chunk_new(evert_loop *loop);
 
 static inline struct evert__chunk_pool *evert__chunk_pool(const evert_loop *loop)
@@ -59,6 +71,7 @@ static inline struct evert__chunk *evert__chunk_get(evert_loop *loop)
     struct evert__chunk *chunk = pool->free;
     pool->free = chunk->next;
     pool->count--;
+    evert__chunk_show(chunk);
     chunk->next = NULL;
     chunk->start = chunk->end = 0;
     evert__msan_forget(chunk->pieces, EVERT__CHUNK - offsetof(struct evert__chunk, pieces));
@@ -75,6 +88,7 @@ static inline void evert__chunk_put(evert_loop *loop, struct evert__chunk *chunk
     chunk->next = pool->free;
     pool->free = chunk;
     pool->count++;
+    evert__chunk_hide(chunk);
 }
 
 /*

@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "base/flat.h"
+#include "base/log.h"
 #include "stream/find.h"
 #include "stream/read.h"
 
@@ -137,11 +138,12 @@ EVERT__COLD static int drop_line(evert_stream *s, struct evert__task *self)
 
 void evert__end_view(evert_stream *s)
 {
+    (void)s;
 #ifdef EVERT_DEBUG
+    if (s->view != NULL && memcmp(s->view, s->viewed.data, s->viewed.size) != 0)
+        evert__misuse("a fault of Evert's own: what a read gave was overwritten before its end");
     evert__free(s->view);
     s->view = NULL;
-#else
-    (void)s;
 #endif
 }
 
@@ -167,6 +169,7 @@ static evert_bytes give(evert_stream *s, size_t size)
     s->in.start += size;
 #ifdef EVERT_DEBUG
     s->view = size > 0 ? evert__alloc(size) : NULL;
+    s->viewed = bytes;
     if (s->view != NULL)
         bytes.data = memcpy(s->view, bytes.data, size);
 #endif
@@ -414,6 +417,7 @@ EVERT__HOT int evert_read_line(evert_stream *s, evert_bytes *ret)
     size_t size = (size_t)(end - s->in.data) - s->in.start;
     if (size > s->line_limit || !evert__at_once(s->loop))
         return read_line_waiting(s, ret);
+    evert__end_view(s);
     *ret = give(s, size);
     s->in.start += line_end.size;
     return 0;

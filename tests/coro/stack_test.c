@@ -277,6 +277,24 @@ static void test_the_stack_used_last_is_used_first(void **state)
     pool_fini(&pool);
 }
 
+/* Builds with AddressSanitizer see a use of a task that is gone. */
+static void test_a_stack_in_the_pool_is_hidden(void **state)
+{
+    (void)state;
+#ifdef EVERT__ASAN
+    struct pool pool;
+    pool_init(&pool);
+    struct evert__stack *stack = get(&pool, 0);
+    evert__stack_put(&pool.stacks, stack);
+    assert_true(__asan_address_is_poisoned(stack->low));
+    assert_true(__asan_address_is_poisoned((char *)stack - 1));
+    assert_ptr_equal(get(&pool, 0), stack);
+    assert_null(__asan_region_is_poisoned(stack->low, (size_t)((char *)stack - stack->low)));
+    evert__stack_put(&pool.stacks, stack);
+    pool_fini(&pool);
+#endif
+}
+
 static void test_stacks_of_other_sizes_go_back_at_once(void **state)
 {
     struct pool pool;
@@ -442,6 +460,7 @@ int main(void)
         cmocka_unit_test(test_a_stack_is_at_least_as_large_as_asked_for),
         cmocka_unit_test(test_too_large_a_stack_is_out_of_memory),
         cmocka_unit_test(test_the_stack_used_last_is_used_first),
+        cmocka_unit_test(test_a_stack_in_the_pool_is_hidden),
         cmocka_unit_test(test_stacks_of_other_sizes_go_back_at_once),
         cmocka_unit_test(test_the_pool_keeps_256_warm_and_gives_the_rest_back_when_idle),
         cmocka_unit_test(test_stacks_that_are_needed_again_and_again_are_not_given_back),

@@ -97,6 +97,27 @@ static void test_a_large_buffer_is_kept(void **state)
     evert__large_put(loop, large);
 }
 
+/* Builds with AddressSanitizer see a use of what was given back. */
+static void test_what_the_pool_keeps_is_hidden(void **state)
+{
+    (void)state;
+#ifdef EVERT__ASAN
+    struct evert__chunk *chunk = evert__chunk_get(loop);
+    char *large = evert__large_get(loop);
+    assert_non_null(chunk);
+    assert_non_null(large);
+    assert_null(__asan_region_is_poisoned(chunk, EVERT__CHUNK));
+    evert__chunk_put(loop, chunk);
+    evert__large_put(loop, large);
+    assert_ptr_equal(__asan_region_is_poisoned(chunk, EVERT__CHUNK), &chunk->start);
+    assert_true(__asan_address_is_poisoned(large));
+    assert_true(__asan_address_is_poisoned(large + EVERT__LARGE - 1));
+    large = evert__large_get(loop);
+    assert_null(__asan_region_is_poisoned(large, EVERT__LARGE));
+    evert__large_put(loop, large);
+#endif
+}
+
 #define CASE(test) cmocka_unit_test_setup_teardown(test, new_loop, free_loop)
 
 int main(void)
@@ -107,6 +128,7 @@ int main(void)
         CASE(test_without_memory_there_is_none),
         CASE(test_no_more_than_some_are_kept),
         CASE(test_a_large_buffer_is_kept),
+        CASE(test_what_the_pool_keeps_is_hidden),
     };
     return run_table(tests);
 }

@@ -37,6 +37,31 @@ static void test_a_view_stays_while_other_input_arrives(void **state)
     }
 }
 
+#ifdef EVERT_DEBUG
+/* As a fault of the library's own would: other input comes to where a line is still looked at. */
+static int overwrite_a_view(void *unused)
+{
+    evert_bytes view, next;
+    struct ends e = make_ends(UNIX);
+    (void)unused;
+    peer_say(e.peer, "one\r\ntwo\r\n");
+    check_rc(evert_read_line(e.s, &view), 0);
+    memset(e.s->in.data, '?', e.s->in.start);
+    return evert_read_line(e.s, &next);
+}
+#endif
+
+/* S8: builds with checks see to it that the library keeps its side, too. */
+static void test_a_view_that_is_overwritten_is_noticed(void **state)
+{
+    (void)state;
+#ifdef EVERT_DEBUG
+    struct child child = in_child(overwrite_a_view, NULL);
+    check_killed(&child, SIGABRT);
+    check_said(&child, "what a read gave was overwritten before its end");
+#endif
+}
+
 #if defined(EVERT_DEBUG) && defined(EVERT__ASAN)
 
 static int use_a_view_after_the_next_read(void *unused)
@@ -328,6 +353,7 @@ static void test_room_is_made_without_losing_what_is_there(void **state)
     check_rc(evert_read_exactly(e.s, &bytes, 6), 0);
     while (evert__input_size(in) < 4) /* the adverse back end may have taken less */
         (void)evert__input_fill(e.s, SIZE_MAX);
+    evert__end_view(e.s); /* as each read does first */
     check_rc(evert__input_reserve(e.s, 4), 0);
     assert_int_equal(in->capacity, EVERT__CHUNK);
     check_rc(evert__input_reserve(e.s, EVERT__CHUNK), 0); /* moves them to the front */
@@ -472,6 +498,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         everywhere(test_a_view_stays_while_other_input_arrives),
         cmocka_unit_test(test_use_of_a_view_after_its_end_is_caught),
+        cmocka_unit_test(test_a_view_that_is_overwritten_is_noticed),
         everywhere(test_a_peer_that_floods_is_held_back),
         everywhere(test_without_memory_a_large_buffer_stays),
         everywhere(test_what_is_left_in_a_large_buffer_goes_to_one_of_its_size),
