@@ -165,9 +165,9 @@ struct evert__stack *evert__stack_get(struct evert__stack_pool *pool, size_t siz
 {
     if (size == 0)
         size = EVERT__STACK_USUAL;
-    if (size != EVERT__STACK_USUAL || pool->count == 0)
-        return map_stack(size, pool->colour++);
-    return take(pool);
+    if (size == EVERT__STACK_USUAL && pool->count > 0)
+        return take(pool);
+    return map_stack(size, pool->colour++);
 }
 
 void evert__stack_put(struct evert__stack_pool *pool, struct evert__stack *stack)

@@ -30,8 +30,9 @@ struct evert__workers {
     pthread_cond_t work, end;
     evert_loop *loop; /* NULL when the loop is done with this */
     struct evert__link queue, others;
-    evert_time stay;                       /* how long a thread without work waits for some */
-    unsigned threads, idle, working, most; /* those between are neither idle nor working */
+    evert_time stay; /* how long a thread without work waits for some */
+    unsigned threads, idle, most;
+    unsigned working; /* threads that are in the call of a job */
     unsigned waiting; /* jobs in the queue: each is for an idle thread, as far as there are any */
     bool forsaken;    /* nobody will join the threads that are left */
     bool any_ended;   /* then `ended` is the last that did, and is to be joined */

@@ -101,8 +101,10 @@ struct evert_stream {
     uint32_t low;         /* see `high` */
     uint32_t close_limit; /* in milliseconds */
 #ifdef EVERT_DEBUG
-    /* What the last read gave out, so that a use after its end is seen; and where it is from, so
-     * that it is seen, too, if that changes before. */
+    /*
+     * What the last read gave out, so that a use after its end is seen; and where it is from, so
+     * that it is seen, too, if that changes before.
+     */
     char *view;
     evert_bytes viewed;
 #endif
