@@ -11,9 +11,9 @@ adverse-uring run once, in the first folder; the suite `long` only with --long. 
 pattern for the names of tests, such as 'coro/*' or '*@epoll'.
 
 A test is a program. It fails when one of its cases fails, when it ends badly, when it ran no case,
-when it takes too long, and when it leaves a process behind. Cases are read from what it prints:
-cmocka's output or TAP lines. A case that was skipped makes the whole run fail: it would otherwise
-look as if it had held.
+when it takes too long, and when it leaves a process behind. It has a network of its own, where that
+is allowed. Cases are read from what it prints: cmocka's output or TAP lines. A case that was
+skipped makes the whole run fail: it would otherwise look as if it had held.
 
 The results go to results.txt beside the first build folder, a line `build test backend case status`
 each, and the ledger (tests/ledger) is checked against them.
@@ -21,12 +21,15 @@ each, and the ledger (tests/ledger) is checked against them.
 
 import argparse
 import ctypes
+import fcntl
 import fnmatch
 import json
 import os
 import re
 import shlex
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import time
@@ -232,6 +235,20 @@ def kill_quietly(pid):
         pass
 
 
+LIBC = ctypes.CDLL(None)
+CLONE_NEWNET, SIOCSIFFLAGS, IFF_UP = 0x40000000, 0x8914, 1
+
+
+def own_network():
+    """
+    Gives this process a network of its own, with a loopback: a test may count on it that nobody
+    listens on a port that it has just closed. Without leave for that it shares the machine's.
+    """
+    if LIBC.unshare(CLONE_NEWNET) == 0:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+            fcntl.ioctl(any_socket, SIOCSIFFLAGS, struct.pack("16sh22x", b"lo", IFF_UP))
+
+
 class Running:
     """A test under way: its process, its mark on whatever it starts, and where its output goes."""
 
@@ -251,7 +268,8 @@ class Running:
             # A file and not a pipe: a process left behind could hold a pipe open for ever.
             self.process = subprocess.Popen(
                 test.command, cwd=test.folder, env=env, stdin=subprocess.DEVNULL,
-                stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+                stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
+                preexec_fn=own_network)
         self.start = time.monotonic()
         self.status = None
         self.seconds = 0.0
@@ -473,7 +491,7 @@ class Runner:
 def prepare_process():
     """So that nothing that a test starts outlives the runner, nor slips away from it."""
     # Orphans of tests become children of this process.
-    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    LIBC.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     # So that stopping the runner also kills what it has under way.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 
