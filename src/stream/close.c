@@ -43,8 +43,10 @@ static void end(evert_stream *s)
 {
     s->closing = EVERT__ENDING;
     evert__timer_unset(s->loop, &s->timer);
-    if (s->closer != NULL)
-        evert__wake(s->closer, 0);
+    struct evert__closer *closer = s->closer;
+    s->closer = NULL;
+    if (closer != NULL)
+        closer->over(closer, s);
     if (s->sending && evert__op_cancel(s->sending))
         s->sending = NULL;
     if (!s->sending)
@@ -177,9 +179,16 @@ static void drop_copy(evert_stream *s)
 }
 
 struct closing {
+    struct evert__closer closer;
     struct evert__waiter waiter;
     evert_stream *stream;
 };
+
+static void wait_is_over(struct evert__closer *closer, const evert_stream *s)
+{
+    (void)s;
+    evert__wake(&EVERT__CONTAINER(closer, struct closing, closer)->waiter, 0);
+}
 
 /* The loop goes on without the one who waited. */
 static bool stop_waiting(struct evert__waiter *waiter)
@@ -191,14 +200,15 @@ static bool stop_waiting(struct evert__waiter *waiter)
 /* Waits for the end of the farewell, where that is possible and wanted. */
 static void await_end(evert_stream *s)
 {
-    struct closing closing = {.waiter.cancel = stop_waiting, .stream = s};
+    struct closing closing = {
+        .closer.over = wait_is_over, .waiter.cancel = stop_waiting, .stream = s};
     evert_loop *running = evert__loop_running();
     struct evert__task *self;
 
     if ((running != NULL && running->current == NULL) || evert__self(&self) < 0 ||
         evert__task_cancelled(self))
         return;
-    s->closer = &closing.waiter;
+    s->closer = &closing.closer;
     evert__wait(self, &closing.waiter);
     s->closer = NULL;
 }

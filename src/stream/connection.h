@@ -46,6 +46,11 @@ enum evert__closing {
     EVERT__CLOSED
 };
 
+/* Who is told, once, when a farewell is over or given up; `write_error` says what was not sent. */
+struct evert__closer {
+    void (*over)(struct evert__closer *closer, const evert_stream *stream);
+};
+
 /* What each request touches comes first, close together. */
 struct evert_stream {
     union {
@@ -93,7 +98,7 @@ struct evert_stream {
     struct evert_producer *producer;
 
     size_t writer_wants; /* to go on when no more than this is queued */
-    struct evert__waiter *closer;
+    struct evert__closer *closer;
     struct evert__timer timer;    /* of closing */
     struct evert__ready farewell; /* on the loop's list while it is being closed */
     struct evert__names *names;   /* its addresses in words, once asked for */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Serving: a scope with a task for each connection. The scope keeps going when a handler fails, and
- * when it is left, every handler has ended.
+ * when it is left, every handler has ended. A connection's farewell takes no task: the loop says
+ * it, and may be waiting for the peer when the stack has long been another's.
  */
 #include <evert/stream/listener.h>
 
@@ -17,36 +18,86 @@ struct evert__server {
     void *arg;
     evert_listener *listener;
     evert_scope tasks;
-    const char *name, *place; /* of the handler, for its tasks */
+    struct evert__closer closer;
+    unsigned leaving;             /* connections whose handler has ended, but not their farewell */
+    struct evert__waiter *waiter; /* for the last of them */
+    const char *name, *place;     /* of the handler, for its tasks */
     char address[EVERT__ADDRESS_WORDS];
 };
 
 /* How long to wait before accepting goes on when there was no memory for a task. */
 #define PAUSE (50 * EVERT_MILLISECOND)
 
-static void log_failure(const struct evert__server *server, const struct evert__task *self, int rc)
+static void log_failure(const struct evert__server *server, const char *words)
 {
-    if (rc < 0 && rc != EVERT_EOF && !(rc == -ECANCELED && evert__task_cancelled(self)))
-        evert__log(EVERT_LOG_WARNING, "%s on %s: %s", server->name, server->address,
-                   evert__description_of(self, rc));
+    evert__log(EVERT_LOG_WARNING, "%s on %s: %s", server->name, server->address, words);
+}
+
+/* How a handler ends whose connection came to its end, or that is content. */
+static bool is_well(int rc)
+{
+    return rc >= 0 || rc == EVERT_EOF;
+}
+
+/* Of what a handler wrote that ended well, something may not have been sent. */
+static void farewell_over(struct evert__closer *closer, const evert_stream *s)
+{
+    struct evert__server *server = EVERT__CONTAINER(closer, struct evert__server, closer);
+    if (s->write_error < 0 && is_well(s->reason))
+        log_failure(server, evert_strerror(s->write_error));
+    if (--server->leaving == 0 && server->waiter != NULL)
+        evert__wake(server->waiter, 0);
+}
+
+static void say_farewell(struct evert__server *server, evert_stream *s, int reason)
+{
+    server->leaving++;
+    s->reason = reason;
+    s->closer = &server->closer;
+    evert__close_begin(s);
+}
+
+/* They go on by themselves. */
+static void leave_alone(struct evert__server *server, evert_loop *loop)
+{
+    for (struct evert__link *l = loop->farewells.next; l != &loop->farewells; l = l->next) {
+        evert_stream *s = EVERT__CONTAINER(l, evert_stream, farewell.link);
+        if (s->closer == &server->closer)
+            s->closer = NULL;
+    }
+}
+
+static bool stop_waiting(struct evert__waiter *waiter)
+{
+    (void)waiter;
+    return true;
+}
+
+static void await_farewells(struct evert__server *server, struct evert__task *self)
+{
+    struct evert__waiter waiter = {.cancel = stop_waiting};
+    if (server->leaving == 0)
+        return;
+    server->waiter = &waiter;
+    evert__wait(self, &waiter);
+    server->waiter = NULL;
 }
 
 static int serve_one(void *arg)
 {
     evert_stream *s = arg;
     struct evert__task *self = s->loop->current;
-    const struct evert__server *server = EVERT__CONTAINER(self->home, struct evert__server, tasks);
+    struct evert__server *server = EVERT__CONTAINER(self->home, struct evert__server, tasks);
 
     evert__connection_hold(s); /* the handler may close it */
     int rc = server->handler(s, server->arg);
-    log_failure(server, self, rc);
-    if (!s->taken && s->served) { /* else it is another's by now */
-        int closed = evert_close(s);
-        if (rc >= 0 || rc == EVERT_EOF) /* of what it wrote, something was not sent */
-            log_failure(server, self, closed);
-    }
+    bool cut = rc == -ECANCELED && evert__task_cancelled(self);
+    if (!is_well(rc) && !cut)
+        log_failure(server, evert__description_of(self, rc));
+    if (!s->taken && s->served) /* else it is another's by now */
+        say_farewell(server, s, rc);
     evert__connection_release(s);
-    return rc == -ECANCELED && evert__task_cancelled(self) ? rc : 0;
+    return cut ? rc : 0;
 }
 
 static int accept_all(struct evert__server *server)
@@ -74,8 +125,12 @@ static int accept_all(struct evert__server *server)
 int evert_serve_at(evert_listener *listener, evert_handler *handler, void *arg, const char *name,
                    const char *place)
 {
-    struct evert__server server = {
-        .handler = handler, .arg = arg, .listener = listener, .name = name, .place = place};
+    struct evert__server server = {.handler = handler,
+                                   .arg = arg,
+                                   .listener = listener,
+                                   .closer.over = farewell_over,
+                                   .name = name,
+                                   .place = place};
     struct evert__task *self;
     int rc = evert__checkpoint(&self);
     if (rc < 0) {
@@ -91,5 +146,9 @@ int evert_serve_at(evert_listener *listener, evert_handler *handler, void *arg, 
         rc = 0; /* the program is ending: those that are served may finish */
     else
         evert_scope_cancel(&server.tasks);
-    return evert_scope_leave(&server.tasks, rc);
+    rc = evert_scope_leave(&server.tasks, rc);
+    if (rc == 0)
+        await_farewells(&server, self);
+    leave_alone(&server, self->loop);
+    return rc;
 }

@@ -109,8 +109,10 @@ static int echo(evert_stream *s, void *unused)
     while ((rc = evert_read_line(s, &line)) == 0) {
         if (evert_bytes_equal(line, evert_bytes_of("fail")))
             return -EIO;
-        if (evert_bytes_equal(line, evert_bytes_of("end")))
+        if (evert_bytes_equal(line, evert_bytes_of("end"))) {
+            evert_set_close_limit(s, 60 * EVERT_SECOND);
             return 7;
+        }
         if (evert_bytes_equal(line, evert_bytes_of("cancelled")))
             return -ECANCELED;
         if (evert_bytes_equal(line, evert_bytes_of("nowhere")))
@@ -228,6 +230,68 @@ static void test_last_words_that_cannot_be_sent_are_logged(void **state)
     stop_logging();
     snprintf(words, sizeof(words), "greet on %s: No buffer space available\n", server.address);
     assert_string_equal(logged.text, words);
+}
+
+static size_t tasks_there(void)
+{
+    const struct evert__link *all = &evert__tasks_get(self()->loop)->all;
+    size_t count = 0;
+    for (const struct evert__link *l = all->next; l != all; l = l->next)
+        count++;
+    return count;
+}
+
+/* Says farewell to a client, who does not say it. */
+static int left_client(const struct server *server)
+{
+    int client = served_client(server);
+    peer_say(client, "end\r\n");
+    peer_hears_end(client);
+    return client;
+}
+
+/* While the peer may still be waited for, the stack is another's already. */
+static void test_a_farewell_takes_no_task(void **state)
+{
+    struct server server;
+    (void)state;
+    start(&server, echo, NULL);
+    turns(3);
+    size_t before = tasks_there();
+    int client = left_client(&server);
+    wait_until(tasks_there() == before);
+    assert_false(evert__list_empty(&self()->loop->farewells));
+    close(client);
+    stop(&server);
+}
+
+/* As much as goes without waiting, and some more. */
+static int say_much(evert_stream *s, void *unused)
+{
+    static char much[EVERT_HIGH_WATER / 2];
+    int rc;
+    (void)unused;
+    do
+        rc = evert_write(s, much, sizeof(much));
+    while (rc == 0 && s->out.queued == 0);
+    return rc;
+}
+
+/* S6: who was cut waits for no farewell, and does not hear how it ended. */
+static void test_a_cancel_leaves_farewells_to_the_loop(void **state)
+{
+    struct server server;
+    (void)state;
+    start_logging();
+    start(&server, say_much, NULL);
+    int client = client_of(&server);
+    wait_until(!evert__list_empty(&self()->loop->farewells));
+    stop(&server);
+    assert_false(evert__list_empty(&self()->loop->farewells));
+    peer_reset(client);
+    wait_until(evert__list_empty(&self()->loop->farewells));
+    stop_logging();
+    assert_int_equal(logged.count, 0);
 }
 
 /* S6 */
@@ -436,6 +500,48 @@ static void test_when_the_time_to_drain_is_over_handlers_are_cut(void **state)
     }
 }
 
+static void terminate_with_a_farewell(struct run *run)
+{
+    int client = left_client(&run->server);
+    raise(SIGTERM);
+    start_logging();
+    wait_until(is_refused(run->server.address));
+    stop_logging();
+    turns(3);
+    check_rc(run->server.rc, 1);
+    close(client);
+}
+
+/* P9, S6, case 32: it waits until no connection is left. */
+static void test_told_to_end_it_waits_for_farewells(void **state)
+{
+    static const evert_run_options patient = {.drain = 60 * EVERT_SECOND};
+    struct run run = {.drive = terminate_with_a_farewell};
+    (void)state;
+    check_rc(evert_run_with(&patient, serve_and_drive, &run), 0);
+    check_rc(run.server.rc, 0);
+}
+
+static void terminate_and_dawdle(struct run *run)
+{
+    int client = left_client(&run->server);
+    raise(SIGTERM);
+    wait_until(run->server.rc != 1);
+    close(client);
+}
+
+/* P9: then farewells are the run's; nothing of what handlers did was cut short. */
+static void test_when_the_time_to_drain_is_over_farewells_go_on(void **state)
+{
+    static const evert_run_options options[] = {{.drain = 20 * MS}, {.drain = 0}};
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(options); i++) {
+        struct run run = {.drive = terminate_and_dawdle};
+        check_rc(evert_run_with(&options[i], serve_and_drive, &run), 0);
+        check_rc(run.server.rc, 0);
+    }
+}
+
 static int raise_when_it_accepts(void *listener)
 {
     wait_until(((evert_listener *)listener)->waiter != NULL);
@@ -602,6 +708,8 @@ int main(void)
         everywhere(test_a_failure_is_logged_and_ends_its_connection_alone),
         everywhere(test_an_end_and_a_success_are_not_logged),
         everywhere(test_last_words_that_cannot_be_sent_are_logged),
+        everywhere(test_a_farewell_takes_no_task),
+        everywhere(test_a_cancel_leaves_farewells_to_the_loop),
         everywhere(test_a_handler_may_close_or_abort_its_stream),
         cmocka_unit_test(test_a_handler_that_closes_twice_is_told),
         everywhere(test_a_peer_that_resets_kills_nobody),
@@ -612,6 +720,8 @@ int main(void)
         everywhere(test_a_broken_listener_ends_it_with_all_handlers),
         cmocka_unit_test(test_told_to_end_it_lets_handlers_finish),
         cmocka_unit_test(test_when_the_time_to_drain_is_over_handlers_are_cut),
+        cmocka_unit_test(test_told_to_end_it_waits_for_farewells),
+        cmocka_unit_test(test_when_the_time_to_drain_is_over_farewells_go_on),
         cmocka_unit_test(test_told_to_end_a_waiting_accept_says_closed),
         everywhere(test_without_a_stack_serving_goes_on),
         everywhere(test_out_of_descriptors_serving_goes_on),

@@ -42,7 +42,8 @@ EVERT_API void evert_listener_close(evert_listener *listener);
 
 /*
  * Serves one connection: reads and writes, and returns. The stream is closed then, unless the
- * handler closed it. A negative result is logged, except EVERT_EOF, which is how most end.
+ * handler closed it, and the farewell takes no task. A negative result is logged, except EVERT_EOF,
+ * which is how most end; so is what it wrote and could not be sent.
  */
 typedef int evert_handler(evert_stream *stream, void *arg);
 
@@ -50,8 +51,9 @@ typedef int evert_handler(evert_stream *stream, void *arg);
  * Accepts connections for ever and runs `handler(stream, arg)` for each in a task of its own. Takes
  * the listener, also on failure. A handler's failure ends its connection only. Returns when its
  * scope is cancelled (-ECANCELED) or the listener fails, after all handlers have ended; they are
- * cancelled then. When evert_run() is told to end, it accepts no more, and lets handlers finish for
- * as long as the run's drain time allows: 0 if they did, -ECANCELED if that cut one short.
+ * cancelled then. When evert_run() is told to end, it accepts no more, and lets handlers finish and
+ * connections close for as long as the run's drain time allows: 0 if all handlers did, -ECANCELED
+ * if that cut one short.
  */
 #define evert_serve(listener, handler, arg) \
     evert_serve_at((listener), (handler), (arg), #handler, EVERT_PLACE)
