@@ -32,8 +32,11 @@
 #define USUAL_LIMIT 0
 #endif
 
-/* How long it takes at the most until the loop's thread has taken the signal, if it can. */
-#define TRACE_TIME (250 * EVERT_MILLISECOND)
+/*
+ * How long it takes at the most until the loop's thread has taken the signal, if it can. It is so
+ * long for one that has no processor meanwhile; who takes none is seldom, and is told of later.
+ */
+#define TRACE_TIME EVERT_SECOND
 
 struct evert__watch {
     evert_time limit, started;
