@@ -27,6 +27,9 @@ CASE_LIMIT = 50
 BUILD = os.environ["EVERT_BUILD"]
 SOURCE = os.environ["EVERT_SOURCE"]
 
+sys.path.insert(0, os.path.join(SOURCE, "tests/tools"))
+import network  # noqa: E402  (what the runner of the tests does for each of them, too)
+
 # Debian's own Python, where there is one: another one on PATH may lack the modules it serves.
 PYTHON = "/usr/bin/python3" if os.access("/usr/bin/python3", os.X_OK) else sys.executable
 
@@ -122,17 +125,12 @@ def wait_until(what, reached, limit=LIMIT):
 
 # ---- The machine ----
 
-CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
-
 
 def own_network():
-    """From here on this process, and what it starts, has a network of its own, with a loopback and
-    all of its ports; where that is not allowed it says so, and goes on with the machine's."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.unshare(CLONE_NEWNET) < 0 and libc.unshare(CLONE_NEWUSER | CLONE_NEWNET) < 0:
+    """As network.own() says; where that is not allowed it says so, and goes on with the
+    machine's."""
+    if not network.own() and not network.own(network.CLONE_NEWUSER):
         comment(f"no network of its own: {os.strerror(ctypes.get_errno())}")
-        return
-    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
 
 
 def raise_descriptor_limit():

@@ -21,21 +21,19 @@ each, and the ledger (tests/ledger) is checked against them.
 
 import argparse
 import ctypes
-import fcntl
 import fnmatch
 import json
 import os
 import re
 import shlex
 import signal
-import socket
-import struct
 import subprocess
 import sys
 import time
 
 sys.dont_write_bytecode = True
 import ledger  # noqa: E402  (it must not leave compiled files among the sources)
+import network  # noqa: E402
 
 PR_SET_CHILD_SUBREAPER = 36
 
@@ -235,20 +233,6 @@ def kill_quietly(pid):
         pass
 
 
-LIBC = ctypes.CDLL(None)
-CLONE_NEWNET, SIOCSIFFLAGS, IFF_UP = 0x40000000, 0x8914, 1
-
-
-def own_network():
-    """
-    Gives this process a network of its own, with a loopback: a test may count on it that nobody
-    listens on a port that it has just closed. Without leave for that it shares the machine's.
-    """
-    if LIBC.unshare(CLONE_NEWNET) == 0:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
-            fcntl.ioctl(any_socket, SIOCSIFFLAGS, struct.pack("16sh22x", b"lo", IFF_UP))
-
-
 class Running:
     """A test under way: its process, its mark on whatever it starts, and where its output goes."""
 
@@ -269,7 +253,7 @@ class Running:
             self.process = subprocess.Popen(
                 test.command, cwd=test.folder, env=env, stdin=subprocess.DEVNULL,
                 stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
-                preexec_fn=own_network)
+                preexec_fn=network.own)  # or no port that was closed would stay so
         self.start = time.monotonic()
         self.status = None
         self.seconds = 0.0
@@ -491,7 +475,7 @@ class Runner:
 def prepare_process():
     """So that nothing that a test starts outlives the runner, nor slips away from it."""
     # Orphans of tests become children of this process.
-    LIBC.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     # So that stopping the runner also kills what it has under way.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 
