@@ -93,7 +93,7 @@ bool evert__loop_may_tell(const evert_loop *loop, evert_time *told)
     return true;
 }
 
-static void let_go_of_closed(evert_loop *loop)
+EVERT__HOT static void let_go_of_closed(evert_loop *loop)
 {
     struct evert__link *link;
     while ((link = evert__list_shift(&loop->closed)) != NULL) {
@@ -172,6 +172,12 @@ void evert_loop_release(evert_loop *loop)
     evert__free(loop);
 }
 
+/* Most turns of most loops come without: nothing is called for them. */
+static bool has_timers(const evert_loop *loop)
+{
+    return evert__heap_first(&loop->timers) != NULL || !evert__list_empty(&loop->unsorted);
+}
+
 static evert_time time_to_wait(const evert_loop *loop, evert_time deadline)
 {
     if (!evert__list_empty(&loop->ready) || loop->stopped)
@@ -179,7 +185,7 @@ static evert_time time_to_wait(const evert_loop *loop, evert_time deadline)
     /* Written or closed outside of a turn: its end sees to that, so it must come. */
     if (!evert__list_empty(&loop->flush) || !evert__list_empty(&loop->closed))
         return 0;
-    evert_time next = evert__timers_next(loop);
+    evert_time next = has_timers(loop) ? evert__timers_next(loop) : EVERT_NEVER;
     if (next > deadline)
         next = deadline;
     if (next == EVERT_NEVER)
@@ -197,7 +203,7 @@ bool evert__loop_single_turn(evert_loop *loop, evert_time deadline)
 }
 
 /* What is left of it where something forked, and this is the child, is the parent's. */
-static void run_batch(evert_loop *loop)
+static inline void run_batch(evert_loop *loop)
 {
     struct evert__link *link;
     while (!evert__loop_forked(loop) && (link = evert__list_shift(&loop->batch)) != NULL) {
@@ -219,24 +225,50 @@ static bool was_short(const evert_loop *loop)
            evert__clock() - loop->now < EVERT__SHORT;
 }
 
+/* False in a child. */
+static inline bool run(evert_loop *loop)
+{
+    evert__list_splice(&loop->batch, &loop->ready);
+    if (loop->watch == NULL)
+        run_batch(loop);
+    else
+        evert__watch_run(loop);
+    if (evert__loop_forked(loop))
+        return false;
+    evert__loop_flush(loop);
+    return true;
+}
+
+/*
+ * Who is told of the end of what was closed is told in a short turn of their own, which comes at
+ * once: for that the kernel need not be asked. The others wait until it was.
+ */
+EVERT__HOT static bool end_closed(evert_loop *loop)
+{
+    struct evert__link others;
+
+    evert__list_init(&others);
+    evert__list_splice(&others, &loop->ready);
+    let_go_of_closed(loop);
+    bool is_followed = may_be_followed(loop) && !evert__list_empty(&loop->ready);
+    bool goes_on = !is_followed || run(loop);
+    evert__list_splice(&others, &loop->ready);
+    evert__list_splice(&loop->ready, &others);
+    return goes_on;
+}
+
 EVERT__HOT bool evert__loop_turn(evert_loop *loop, evert_time deadline)
 {
     loop->backend->wait(loop, time_to_wait(loop, deadline));
     loop->now = evert__clock();
-    evert__timers_expire(loop);
+    if (has_timers(loop))
+        evert__timers_expire(loop);
     do {
         loop->runs_left = may_be_followed(loop) ? EVERT__RUNS : 0;
-        evert__list_splice(&loop->batch, &loop->ready);
-        if (loop->watch == NULL)
-            run_batch(loop);
-        else
-            evert__watch_run(loop);
-        if (evert__loop_forked(loop))
+        if (!run(loop))
             return false;
-        evert__loop_flush(loop);
     } while (was_short(loop));
-    let_go_of_closed(loop);
-    return true;
+    return evert__list_empty(&loop->closed) || end_closed(loop);
 }
 
 int evert__loop_may_begin(const evert_loop *loop)
@@ -276,7 +308,7 @@ static int end_run(evert_loop *loop)
     return evert__loop_forked(loop) ? EVERT_ECLOSED : 0;
 }
 
-int evert_loop_run(evert_loop *loop)
+EVERT__HOT int evert_loop_run(evert_loop *loop)
 {
     int rc = evert__loop_begin(loop);
     if (rc < 0)

@@ -6,7 +6,8 @@
  *
  * A look at the kernel costs more than many runs of tasks do. So where nothing but tasks became
  * ready, short turns follow, which begin with the queue: as many as EVERT__RUNS runs make, and as
- * many again while all of them together took less than EVERT__SHORT.
+ * many again while all of them together took less than EVERT__SHORT. Another follows where one of
+ * the closed has somebody to be told of its end.
  */
 #ifndef EVERT_SRC_LOOP_LOOP_H
 #define EVERT_SRC_LOOP_LOOP_H

@@ -942,6 +942,76 @@ static void test_closed_comes_after_the_calls_of_the_turn(void **state)
     close(plain_end);
 }
 
+static bool note_looks(enum evert__sys_call call, const void *site, size_t *size, int64_t *result)
+{
+    (void)site;
+    (void)size;
+    (void)result;
+    if (call == EVERT__SYS_EPOLL_WAIT || call == EVERT__SYS_POLL || call == EVERT__SYS_URING_ENTER)
+        note("k");
+    return false;
+}
+
+static void note_told(struct evert__ready *ready)
+{
+    (void)ready;
+    note("t");
+}
+
+static struct evert__ready end_told = {.run = note_told};
+
+static void closed_and_told(struct evert__fd *fd)
+{
+    (void)fd;
+    evert__ready_push(loop, &end_told);
+}
+
+static void note_other(void *arg)
+{
+    (void)arg;
+    note("o");
+    evert_loop_stop(loop);
+}
+
+static void close_beside_another(void *arg)
+{
+    (void)arg;
+    assert_int_equal(evert_loop_call_soon(loop, NULL, note_other, NULL), 0);
+    evert__fd_close(&r.fd, closed_and_told);
+    evert__sys_set_hook(note_looks);
+}
+
+/* F50: who is told of the end needs no look at the kernel for it; the others wait for one (P1). */
+static void test_the_end_of_what_is_closed_is_told_before_a_look(void **state)
+{
+    (void)state;
+    open_pair(false);
+    assert_int_equal(evert_loop_call_soon(loop, NULL, close_beside_another, NULL), 0);
+    assert_int_equal(evert_loop_run(loop), 0);
+    if (adverse()) { /* which closes late */
+        while (strchr(record, 't') == NULL)
+            turn(PATIENCE);
+    } else if (on_uring()) { /* where not each look is a call */
+        assert_true(strcmp(record, "to") == 0 || strcmp(record, "tko") == 0);
+    } else {
+        assert_string_equal(record, "tko");
+    }
+    close(plain_end);
+}
+
+/* A turn that is asked for by itself has nothing behind it. */
+static void test_the_end_of_what_is_closed_is_not_told_in_a_single_turn(void **state)
+{
+    (void)state;
+    open_pair(false);
+    assert_int_equal(evert_loop_call_soon(loop, NULL, close_beside_another, NULL), 0);
+    turn(0);
+    assert_null(strpbrk(record, "to"));
+    while (strchr(record, 't') == NULL || strchr(record, 'o') == NULL)
+        turn(PATIENCE);
+    close(plain_end);
+}
+
 /* Closing disarms, also when the event is on its way. */
 static void test_closing_an_armed_source_silences_it(void **state)
 {
@@ -1478,6 +1548,8 @@ int main(void)
         LOOP_CASE(test_short_sends_are_told_as_such),
         LOOP_CASE(test_closed_is_told_later_and_once),
         LOOP_CASE(test_closed_comes_after_the_calls_of_the_turn),
+        RECORD_CASE(test_the_end_of_what_is_closed_is_told_before_a_look),
+        RECORD_CASE(test_the_end_of_what_is_closed_is_not_told_in_a_single_turn),
         LOOP_CASE(test_closing_an_armed_source_silences_it),
         LOOP_CASE(test_closing_from_inside_what_was_told),
         LOOP_CASE(test_op_that_closes_silences_its_source),
