@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/alloc.h"
+#include "base/flat.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-static void *system_reallocate(void *memory, size_t size, void *arg)
+EVERT__HOT static void *system_reallocate(void *memory, size_t size, void *arg)
 {
     (void)arg;
     return realloc(memory, size);
 }
 
-static void system_release(void *memory, void *arg)
+EVERT__HOT static void system_release(void *memory, void *arg)
 {
     (void)arg;
     free(memory);
@@ -29,7 +30,7 @@ void *evert__alloc(size_t size)
     return allocator.reallocate(NULL, size, allocator.arg);
 }
 
-void *evert__alloc_zero(size_t size)
+EVERT__HOT void *evert__alloc_zero(size_t size)
 {
     void *memory = evert__alloc(size);
     if (memory != NULL)
@@ -51,7 +52,7 @@ char *evert__strdup(const char *string)
     return copy;
 }
 
-void evert__free(void *memory)
+EVERT__HOT void evert__free(void *memory)
 {
     if (memory != NULL)
         allocator.release(memory, allocator.arg);

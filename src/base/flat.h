@@ -9,7 +9,10 @@
 #ifndef EVERT_SRC_BASE_FLAT_H
 #define EVERT_SRC_BASE_FLAT_H
 
-/* Puts it beside the others that each request goes through: all of them lie in few pages. */
+/*
+ * Puts it beside the others that each request goes through, or each connection: all of them lie in
+ * few pages.
+ */
 #define EVERT__HOT __attribute__((hot))
 
 /* Keeps it, and the way to it, out of their midst: most requests come without. */

@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "base/alloc.h"
+#include "base/flat.h"
 
 enum { CHILDREN = 4, FIRST_CAPACITY = 16 };
 
@@ -75,7 +76,7 @@ int evert__heap_insert(struct evert__heap *heap, struct evert__heap_node *node, 
     return 0;
 }
 
-void evert__heap_remove(struct evert__heap *heap, struct evert__heap_node *node)
+EVERT__HOT void evert__heap_remove(struct evert__heap *heap, struct evert__heap_node *node)
 {
     if (node->place == 0)
         return;

@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/flat.h"
 #include "base/msan.h"
 #include "base/sys_make.h"
 #include "base/time.h"
@@ -50,7 +51,7 @@ ssize_t evert__sys_send(int fd, const struct iovec *pieces, int count)
     MAKE(ssize_t, SEND, &size, send_pieces(fd, pieces, count, size), true);
 }
 
-int evert__sys_accept(int fd)
+EVERT__HOT int evert__sys_accept(int fd)
 {
     MAKE(int, ACCEPT, NULL, accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC), true);
 }
@@ -104,7 +105,7 @@ int evert__sys_getpeername(int fd, struct sockaddr *address, socklen_t *size)
     MAKE(int, GETPEERNAME, NULL, getpeername(fd, address, size), true);
 }
 
-void evert__sys_close(int fd)
+EVERT__HOT void evert__sys_close(int fd)
 {
     int64_t ignored;
     (void)ASK(CLOSE, NULL, ignored);
@@ -254,7 +255,8 @@ int evert__sys_epoll_create(void)
     MAKE(int, EPOLL_CREATE, NULL, epoll_create1(EPOLL_CLOEXEC), true);
 }
 
-int evert__sys_epoll_ctl(int epoll, int operation, int fd, uint32_t events, uint64_t data)
+EVERT__HOT int evert__sys_epoll_ctl(int epoll, int operation, int fd, uint32_t events,
+                                    uint64_t data)
 {
     struct epoll_event event = {.events = events, .data.u64 = data};
     MAKE(int, EPOLL_CTL, NULL, epoll_ctl(epoll, operation, fd, &event), true);
@@ -304,7 +306,8 @@ static int epoll_wait_exactly(int epoll, struct epoll_event *events, int count, 
     return epoll_wait(epoll, events, count, milliseconds_of(timeout));
 }
 
-int evert__sys_epoll_wait(int epoll, struct epoll_event *events, int count, evert_time timeout)
+EVERT__HOT int evert__sys_epoll_wait(int epoll, struct epoll_event *events, int count,
+                                     evert_time timeout)
 {
     MAKE(int, EPOLL_WAIT, NULL, epoll_wait_exactly(epoll, events, count, timeout), false);
 }
@@ -315,7 +318,7 @@ int evert__sys_poll(struct pollfd *fds, nfds_t count, evert_time timeout)
     MAKE(int, POLL, NULL, ppoll(fds, count, timeout == EVERT_NEVER ? NULL : &limit, NULL), false);
 }
 
-evert_time evert__sys_clock(void)
+EVERT__HOT evert_time evert__sys_clock(void)
 {
     struct timespec now;
     int64_t result;

@@ -3,9 +3,10 @@
 
 #include <limits.h>
 
+#include "base/flat.h"
 #include "base/sys.h"
 
-evert_time evert__clock(void)
+EVERT__HOT evert_time evert__clock(void)
 {
     return evert__sys_clock();
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/flat.h"
 #include "base/log.h"
 #include "coro/describe.h"
 #include "coro/wait.h"
@@ -124,7 +125,7 @@ int evert__main_new(evert_loop *loop, evert_fn *fn, void *arg, const char *name,
     return rc;
 }
 
-int evert__main_run(struct evert__task *main)
+EVERT__HOT int evert__main_run(struct evert__task *main)
 {
     evert_loop *loop = main->loop;
     (void)evert__loop_begin(loop); /* who calls this has asked whether it may */

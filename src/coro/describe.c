@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/flat.h"
 #include "base/format.h"
 
 enum { WORDS = 121 };
@@ -41,7 +42,7 @@ void evert__description_move(char **to, char **from, int rc)
     *from = NULL;
 }
 
-void evert__description_free(char **description)
+EVERT__HOT void evert__description_free(char **description)
 {
     evert__free(*description);
     *description = NULL;

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "base/flat.h"
 #include "coro/task.h"
 
 #include "base/log.h"
@@ -177,7 +178,7 @@ static void failed(struct evert__scope *scope, struct evert__task *task)
     }
 }
 
-void evert__scope_child_ended(struct evert__scope *scope, struct evert__task *task)
+EVERT__HOT void evert__scope_child_ended(struct evert__scope *scope, struct evert__task *task)
 {
     evert__link_remove(&task->sibling);
     scope->live--;
@@ -284,7 +285,7 @@ int evert_scope_leave(evert_scope *given, int rc)
     return EVERT_ESCOPE;
 }
 
-void evert__scope_check(const struct evert__task *task, const void *frame)
+EVERT__HOT void evert__scope_check(const struct evert__task *task, const void *frame)
 {
 #ifdef EVERT_DEBUG
     const char *scope = (const char *)task->scope;
@@ -306,8 +307,8 @@ evert_spawn_options evert_spawn_defaults(void)
     return (evert_spawn_options){0};
 }
 
-int evert_spawn_with_at(evert_scope *given, const evert_spawn_options *options, evert_fn *fn,
-                        void *arg, const char *name, const char *place)
+EVERT__HOT int evert_spawn_with_at(evert_scope *given, const evert_spawn_options *options,
+                                   evert_fn *fn, void *arg, const char *name, const char *place)
 {
     struct evert__scope *scope = inside(given);
     struct evert__task *task;
@@ -334,7 +335,8 @@ int evert_spawn_with_at(evert_scope *given, const evert_spawn_options *options, 
     return 0;
 }
 
-int evert_spawn_at(evert_scope *scope, evert_fn *fn, void *arg, const char *name, const char *place)
+EVERT__HOT int evert_spawn_at(evert_scope *scope, evert_fn *fn, void *arg, const char *name,
+                              const char *place)
 {
     evert_spawn_options options = {0};
     return evert_spawn_with_at(scope, &options, fn, arg, name, place);

@@ -24,6 +24,7 @@
 #include <sys/mman.h>
 
 #include "base/asan.h"
+#include "base/flat.h"
 #include "base/log.h"
 #include "base/sys.h"
 #include "base/time.h"
@@ -161,7 +162,7 @@ void evert__stack_pool_fini(struct evert__stack_pool *pool)
         (void)unmap_stack(take(pool));
 }
 
-struct evert__stack *evert__stack_get(struct evert__stack_pool *pool, size_t size)
+EVERT__HOT struct evert__stack *evert__stack_get(struct evert__stack_pool *pool, size_t size)
 {
     if (size == 0)
         size = EVERT__STACK_USUAL;
@@ -170,7 +171,7 @@ struct evert__stack *evert__stack_get(struct evert__stack_pool *pool, size_t siz
     return map_stack(size, pool->colour++);
 }
 
-void evert__stack_put(struct evert__stack_pool *pool, struct evert__stack *stack)
+EVERT__HOT void evert__stack_put(struct evert__stack_pool *pool, struct evert__stack *stack)
 {
     if (!evert__stack_is_usual(stack)) {
         (void)unmap_stack(stack);

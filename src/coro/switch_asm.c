@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The first frame of a new stack, laid out as the assembly of the machine expects to find it. */
+#include "base/flat.h"
 #include "coro/switch.h"
 
 #include <stdint.h>
@@ -39,8 +40,8 @@ static void fill(struct frame *frame, void (*entry)(void *arg), void *arg)
 }
 #endif
 
-void evert__context_make(struct evert__context *context, void *low, void *top,
-                         void (*entry)(void *arg), void *arg)
+EVERT__HOT void evert__context_make(struct evert__context *context, void *low, void *top,
+                                    void (*entry)(void *arg), void *arg)
 {
     (void)low;
     struct frame *frame = (struct frame *)((uintptr_t)top & ~(uintptr_t)15) - 1;

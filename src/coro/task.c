@@ -66,7 +66,7 @@ static bool ends_quietly(const struct evert__task *task)
 }
 
 /* The first and the last frame of a task. */
-static void task_entry(void *arg)
+EVERT__HOT static void task_entry(void *arg)
 {
     struct evert__task *task = arg;
     evert_loop *loop = task->loop;
@@ -144,9 +144,9 @@ void evert__task_discard(struct evert__task *task)
     evert__task_free(task);
 }
 
-int evert__task_new(evert_loop *loop, struct evert__scope *home, const evert_spawn_options *options,
-                    evert_fn *fn, void *arg, const char *name, const char *place,
-                    struct evert__task **ret)
+EVERT__HOT int evert__task_new(evert_loop *loop, struct evert__scope *home,
+                               const evert_spawn_options *options, evert_fn *fn, void *arg,
+                               const char *name, const char *place, struct evert__task **ret)
 {
     struct evert__tasks *tasks;
     int rc = evert__tasks_of(loop, &tasks);
@@ -251,7 +251,7 @@ static void name_task(const struct evert__ready *ready, const char **ret_name,
     }
 }
 
-int evert__tasks_of(evert_loop *loop, struct evert__tasks **ret)
+EVERT__HOT int evert__tasks_of(evert_loop *loop, struct evert__tasks **ret)
 {
     struct evert__tasks *tasks = evert__tasks_get(loop);
     if (tasks == NULL) {

@@ -94,7 +94,7 @@ EVERT__HOT static int attach(struct evert__fd *fd)
     return rc;
 }
 
-static bool detach(struct evert__fd *fd)
+EVERT__HOT static bool detach(struct evert__fd *fd)
 {
     struct state *state = fd->loop->backend_state;
     if (fd->slot == 0)

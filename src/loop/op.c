@@ -7,7 +7,7 @@
 #include "base/sys.h"
 #include "loop/loop.h"
 
-void evert__fd_init(struct evert__fd *fd, evert_loop *loop, int number)
+EVERT__HOT void evert__fd_init(struct evert__fd *fd, evert_loop *loop, int number)
 {
     *fd = (struct evert__fd){.number = number, .readable = true, .writable = true, .loop = loop};
 }
@@ -20,7 +20,7 @@ void evert__fd_closed(struct evert__fd *fd)
     evert__loop_end_runs(fd->loop);
 }
 
-void evert__fd_close(struct evert__fd *fd, void (*closed)(struct evert__fd *fd))
+EVERT__HOT void evert__fd_close(struct evert__fd *fd, void (*closed)(struct evert__fd *fd))
 {
     evert_loop *loop = fd->loop;
     if (fd->source != NULL)
@@ -122,7 +122,7 @@ EVERT__HOT bool evert__source_arm(struct evert__source *source)
     return source->fd->loop->backend->arm(source);
 }
 
-void evert__source_disarm(struct evert__source *source)
+EVERT__HOT void evert__source_disarm(struct evert__source *source)
 {
     source->fd->loop->backend->disarm(source);
 }

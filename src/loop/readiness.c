@@ -155,7 +155,7 @@ EVERT__HOT bool evert__readiness_arm(struct evert__source *source,
     return false;
 }
 
-void evert__readiness_disarm(struct evert__source *source)
+EVERT__HOT void evert__readiness_disarm(struct evert__source *source)
 {
     if (source->fd->source == source)
         source->fd->source = NULL;

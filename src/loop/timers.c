@@ -6,6 +6,7 @@
  * Setting one cannot fail, since entering a scope cannot. Where the heap finds no memory to grow,
  * the timer waits on a plain list, kept in order, until a turn finds room again.
  */
+#include "base/flat.h"
 #include "loop/loop.h"
 
 static struct evert__timer *timer_of(struct evert__link *link)
@@ -33,13 +34,13 @@ void evert__timer_set(evert_loop *loop, struct evert__timer *timer, evert_time w
         put_unsorted(loop, timer);
 }
 
-void evert__timer_unset(evert_loop *loop, struct evert__timer *timer)
+EVERT__HOT void evert__timer_unset(evert_loop *loop, struct evert__timer *timer)
 {
     evert__heap_remove(&loop->timers, &timer->node);
     evert__link_remove(&timer->ready.link);
 }
 
-evert_time evert__timers_next(const evert_loop *loop)
+EVERT__HOT evert_time evert__timers_next(const evert_loop *loop)
 {
     const struct evert__heap_entry *first = evert__heap_first(&loop->timers);
     evert_time next = first != NULL ? first->when : EVERT_NEVER;
@@ -62,7 +63,7 @@ static struct evert__timer *next_due(evert_loop *loop)
     return timer;
 }
 
-void evert__timers_expire(evert_loop *loop)
+EVERT__HOT void evert__timers_expire(evert_loop *loop)
 {
     struct evert__timer *timer;
     while ((timer = next_due(loop)) != NULL)

@@ -12,6 +12,7 @@
 #include <evert/base/error.h>
 
 #include "base/alloc.h"
+#include "base/flat.h"
 #include "base/log.h"
 #include "base/sys.h"
 #include "base/time.h"
@@ -22,7 +23,7 @@
 /* So many connections in a row that are gone: that is no chance any more, and waited out, too. */
 enum { GONE = 100 };
 
-static void may_take(struct evert__source *source)
+EVERT__HOT static void may_take(struct evert__source *source)
 {
     struct evert_listener *l = EVERT__CONTAINER(source, struct evert_listener, source);
     l->ready(l);
@@ -198,7 +199,7 @@ static enum trouble trouble_of(int error)
     }
 }
 
-int evert__listener_take(struct evert_listener *l)
+EVERT__HOT int evert__listener_take(struct evert_listener *l)
 {
     ssize_t got = -EAGAIN;
     if (evert__timer_is_set(&l->again))
@@ -216,12 +217,12 @@ int evert__listener_take(struct evert_listener *l)
     return -EAGAIN;
 }
 
-bool evert__listener_arm(struct evert_listener *l)
+EVERT__HOT bool evert__listener_arm(struct evert_listener *l)
 {
     return !evert__timer_is_set(&l->again) && evert__source_arm(&l->source);
 }
 
-void evert__listener_disarm(struct evert_listener *l)
+EVERT__HOT void evert__listener_disarm(struct evert_listener *l)
 {
     evert__source_disarm(&l->source);
 }

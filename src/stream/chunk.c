@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "stream/chunk.h"
+#include "base/flat.h"
 
 static void pool_fini(struct evert__part *part, evert_loop *loop)
 {
@@ -47,7 +48,7 @@ struct evert__chunk *evert__chunk_new(evert_loop *loop)
     return chunk;
 }
 
-char *evert__large_get(const evert_loop *loop)
+EVERT__HOT char *evert__large_get(const evert_loop *loop)
 {
     struct evert__chunk_pool *pool = evert__chunk_pool(loop);
     if (pool == NULL || pool->large == NULL)
@@ -58,7 +59,7 @@ char *evert__large_get(const evert_loop *loop)
     return large;
 }
 
-void evert__large_put(const evert_loop *loop, char *large)
+EVERT__HOT void evert__large_put(const evert_loop *loop, char *large)
 {
     struct evert__chunk_pool *pool = evert__chunk_pool(loop);
     if (pool == NULL || pool->large != NULL)

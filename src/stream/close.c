@@ -12,6 +12,7 @@
  */
 #include <sys/socket.h>
 
+#include "base/flat.h"
 #include "base/log.h"
 #include "base/sys.h"
 #include "base/time.h"
@@ -20,7 +21,7 @@
 
 enum { TAKES = 16, FEW = 512 }; /* of what is dropped, until the others get their turn */
 
-static void gone(struct evert__fd *fd)
+EVERT__HOT static void gone(struct evert__fd *fd)
 {
     evert_stream *s = EVERT__CONTAINER(fd, evert_stream, fd);
     evert__link_remove(&s->farewell.link);
@@ -39,7 +40,7 @@ static void close_descriptor(evert_stream *s)
 }
 
 /* The farewell is over, or given up. */
-static void end(evert_stream *s)
+EVERT__HOT static void end(evert_stream *s)
 {
     s->closing = EVERT__ENDING;
     evert__timer_unset(s->loop, &s->timer);
@@ -118,7 +119,7 @@ static void go_on_flushing(evert_stream *s)
         (void)drained(s);
 }
 
-void evert__close_step(evert_stream *s)
+EVERT__HOT void evert__close_step(evert_stream *s)
 {
     if (s->closing == EVERT__FLUSHING) {
         if (!flushed(s)) {
@@ -141,7 +142,7 @@ void evert__close_step(evert_stream *s)
 }
 
 /* Takes the stream: whoever waits here is woken, and finds it closed. */
-static void begin_closing(evert_stream *s, enum evert__closing state)
+EVERT__HOT static void begin_closing(evert_stream *s, enum evert__closing state)
 {
     s->taken = true;
     s->closing = (uint8_t)state;
@@ -213,7 +214,7 @@ static void await_end(evert_stream *s)
     s->closer = NULL;
 }
 
-void evert__close_begin(evert_stream *s)
+EVERT__HOT void evert__close_begin(evert_stream *s)
 {
     if (evert__loop_forked(s->loop)) {
         drop_copy(s);

@@ -80,7 +80,8 @@ int evert__connection_new(evert_loop *loop, evert_stream **ret)
     return 0;
 }
 
-int evert__connection_accepted(evert_loop *loop, int number, bool is_tcp, evert_stream **ret)
+EVERT__HOT int evert__connection_accepted(evert_loop *loop, int number, bool is_tcp,
+                                          evert_stream **ret)
 {
     int rc = evert__connection_new(loop, ret);
     if (rc < 0) {
@@ -92,14 +93,14 @@ int evert__connection_accepted(evert_loop *loop, int number, bool is_tcp, evert_
     return 0;
 }
 
-void evert__connection_free(evert_stream *s)
+EVERT__HOT void evert__connection_free(evert_stream *s)
 {
     evert__input_fini(s);
     evert__free(s->names);
     evert__free(s);
 }
 
-void evert_set_line_limit(evert_stream *s, size_t limit)
+EVERT__HOT void evert_set_line_limit(evert_stream *s, size_t limit)
 {
     s->line_limit = limit < UINT32_MAX ? (uint32_t)limit : UINT32_MAX;
 }

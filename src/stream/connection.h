@@ -122,7 +122,7 @@ int evert__connection_new(evert_loop *loop, evert_stream **ret);
 int evert__connection_accepted(evert_loop *loop, int number, bool is_tcp, evert_stream **ret);
 
 /* What a waiting call holds, and lets go of; the last to go frees a closed connection. */
-EVERT__COLD void evert__connection_free(evert_stream *stream);
+void evert__connection_free(evert_stream *stream);
 
 static inline void evert__connection_hold(evert_stream *s)
 {
@@ -131,7 +131,7 @@ static inline void evert__connection_hold(evert_stream *s)
 
 static inline void evert__connection_release(evert_stream *s)
 {
-    if (--s->users == 0 && s->closing == EVERT__CLOSED)
+    if (__builtin_expect(--s->users == 0, 0) && s->closing == EVERT__CLOSED)
         evert__connection_free(s);
 }
 
@@ -166,6 +166,16 @@ static inline int evert__input_reserve(evert_stream *stream, size_t size)
     if (in->data != NULL && in->capacity - in->start >= size)
         return 0;
     return evert__input_make_room(stream, size);
+}
+
+/* The large buffer, where the stream has none. -ENOMEM: then it has none still. */
+static inline int evert__input_get_large(evert_stream *s)
+{
+    char *large = evert__large_get(s->loop);
+    if (large == NULL)
+        return -ENOMEM;
+    s->in = (struct evert__input){.data = large, .capacity = EVERT__LARGE};
+    return 0;
 }
 
 /*

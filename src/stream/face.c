@@ -2,6 +2,7 @@
 #include "stream/face.h"
 
 #include "base/alloc.h"
+#include "base/flat.h"
 #include "base/log.h"
 
 enum {
@@ -11,7 +12,7 @@ enum {
     MOST_LEFT = 1 << 20, /* input that a protocol may leave unconsumed */
 };
 
-static void run_step(struct evert__ready *ready)
+EVERT__HOT static void run_step(struct evert__ready *ready)
 {
     evert__transport_step(EVERT__CONTAINER(ready, evert_stream, step));
 }
@@ -23,7 +24,7 @@ static void leave_loop(struct evert__ready *ready)
     evert__transport_end(s, EVERT__BY_FAREWELL, 0);
 }
 
-void evert__transport_attach(evert_stream *s, evert_protocol *protocol)
+EVERT__HOT void evert__transport_attach(evert_stream *s, evert_protocol *protocol)
 {
     s->protocol = protocol;
     protocol->transport = (evert_transport *)s;
@@ -36,7 +37,7 @@ void evert__transport_attach(evert_stream *s, evert_protocol *protocol)
     evert__connection_hold(s);
 }
 
-static evert_protocol *detach(evert_stream *s)
+EVERT__HOT static evert_protocol *detach(evert_stream *s)
 {
     evert_protocol *protocol = s->protocol;
     protocol->transport = NULL;
@@ -48,7 +49,7 @@ static evert_protocol *detach(evert_stream *s)
 }
 
 /* The end of it all. Afterwards neither the connection nor the protocol is touched again. */
-static void tell_lost(evert_stream *s)
+EVERT__HOT static void tell_lost(evert_stream *s)
 {
     int reason = s->reason < 0 ? s->reason : s->write_error;
     evert_protocol *protocol = detach(s);
@@ -70,7 +71,7 @@ void evert__transport_forget(evert_stream *s)
     s->users--; /* what attaching held; its caller has it still */
 }
 
-void evert__transport_closed(evert_stream *s)
+EVERT__HOT void evert__transport_closed(evert_stream *s)
 {
     if (s->protocol == NULL)
         return;
@@ -82,7 +83,7 @@ void evert__transport_closed(evert_stream *s)
     }
 }
 
-void evert__transport_end(evert_stream *s, enum evert__ending_by by, int reason)
+EVERT__HOT void evert__transport_end(evert_stream *s, enum evert__ending_by by, int reason)
 {
     evert_producer *producer = s->producer;
     s->producer = NULL;
@@ -107,7 +108,7 @@ static void failed(evert_stream *s, const char *what, int error, enum evert__end
     evert__transport_end(s, by, s->reason == 0 ? error : 0);
 }
 
-void evert__transport_make(evert_stream *s)
+EVERT__HOT void evert__transport_make(evert_stream *s)
 {
     evert_protocol *protocol = s->protocol;
     s->made = true;
@@ -173,7 +174,7 @@ static int make_room(evert_stream *s)
 {
     size_t used = evert__input_size(&s->in), size = used + LEAST_TAKE;
     bool was_full = s->in.data != NULL && s->in.end == s->in.capacity;
-    if (s->in.data == NULL && evert__input_reserve(s, EVERT__LARGE) == 0)
+    if (s->in.data == NULL && evert__input_get_large(s) == 0)
         return 0;
     return evert__input_reserve(s, was_full && size < EVERT__LARGE ? EVERT__LARGE : size);
 }
@@ -265,7 +266,7 @@ static void tell_writing(evert_stream *s)
         evert_transport_lose_connection(protocol->transport);
 }
 
-void evert__transport_step(evert_stream *s)
+EVERT__HOT void evert__transport_step(evert_stream *s)
 {
     const evert_protocol *protocol = s->protocol;
     if (s->closing == EVERT__CLOSED) {
@@ -293,7 +294,7 @@ void evert__transport_again(evert_stream *s)
     evert__ready_push(s->loop, &s->step);
 }
 
-void evert__transport_sent(evert_stream *s)
+EVERT__HOT void evert__transport_sent(evert_stream *s)
 {
     if (s->out.queued == 0)
         s->hungry = true;

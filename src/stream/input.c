@@ -7,9 +7,10 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/flat.h"
 #include "stream/connection.h"
 
-void evert__input_free_large(const evert_loop *loop, const struct evert__input *in)
+EVERT__HOT void evert__input_free_large(const evert_loop *loop, const struct evert__input *in)
 {
     if (in->capacity == EVERT__LARGE)
         evert__large_put(loop, in->data);
@@ -38,7 +39,7 @@ static char *new_buffer(evert_stream *s, size_t capacity)
 }
 
 /* Another buffer, with what there is, for which it has to be large enough. */
-static int copy(evert_stream *s, size_t capacity, struct evert__input *ret)
+EVERT__HOT static int copy(evert_stream *s, size_t capacity, struct evert__input *ret)
 {
     size_t used = evert__input_size(&s->in);
     char *data = new_buffer(s, capacity);
@@ -50,7 +51,7 @@ static int copy(evert_stream *s, size_t capacity, struct evert__input *ret)
     return 0;
 }
 
-static int move(evert_stream *s, size_t capacity)
+EVERT__HOT static int move(evert_stream *s, size_t capacity)
 {
     struct evert__input moved;
     int rc = copy(s, capacity, &moved);
@@ -62,7 +63,7 @@ static int move(evert_stream *s, size_t capacity)
     return 0;
 }
 
-int evert__input_make_room(evert_stream *s, size_t size)
+EVERT__HOT int evert__input_make_room(evert_stream *s, size_t size)
 {
     struct evert__input *in = &s->in;
     size_t used = evert__input_size(in);
@@ -81,7 +82,7 @@ int evert__input_make_room(evert_stream *s, size_t size)
     return move(s, capacity);
 }
 
-void evert__input_shrink(evert_stream *s)
+EVERT__HOT void evert__input_shrink(evert_stream *s)
 {
     const struct evert__input *in = &s->in;
     evert__input_release(s);
@@ -104,7 +105,7 @@ int evert__input_leave(evert_stream *s)
     return 0;
 }
 
-void evert__input_fini(evert_stream *s)
+EVERT__HOT void evert__input_fini(evert_stream *s)
 {
     if (s->in.data != NULL)
         evert__input_free(s);

@@ -8,6 +8,7 @@
 #include <evert/stream/line_receiver.h>
 
 #include "base/alloc.h"
+#include "base/flat.h"
 #include "base/log.h"
 #include "stream/face.h"
 #include "stream/find.h"
@@ -84,7 +85,7 @@ static int next(evert_line_receiver *lines, evert_stream *s)
     return lines->ops->line_received != NULL ? lines->ops->line_received(lines, line) : 0;
 }
 
-static int input_received(evert_protocol *protocol, evert_bytes input)
+EVERT__HOT static int input_received(evert_protocol *protocol, evert_bytes input)
 {
     evert_stream *s = evert__stream_of(protocol->transport);
     evert_line_receiver *lines = lines_of(protocol);
@@ -102,7 +103,7 @@ static int input_received(evert_protocol *protocol, evert_bytes input)
     return rc < 0 ? rc : 0;
 }
 
-static int connection_made(evert_protocol *protocol)
+EVERT__HOT static int connection_made(evert_protocol *protocol)
 {
     evert_line_receiver *lines = lines_of(protocol);
     lines->searched = 0;
@@ -110,13 +111,13 @@ static int connection_made(evert_protocol *protocol)
     return lines->ops->connection_made != NULL ? lines->ops->connection_made(lines) : 0;
 }
 
-static int eof_received(evert_protocol *protocol)
+EVERT__HOT static int eof_received(evert_protocol *protocol)
 {
     evert_line_receiver *lines = lines_of(protocol);
     return lines->ops->eof_received != NULL ? lines->ops->eof_received(lines) : 0;
 }
 
-static void connection_lost(evert_protocol *protocol, int reason)
+EVERT__HOT static void connection_lost(evert_protocol *protocol, int reason)
 {
     evert_line_receiver *lines = lines_of(protocol);
     if (lines->ops->connection_lost != NULL)
@@ -151,7 +152,7 @@ void evert_line_receiver_init(evert_line_receiver *lines, const evert_line_recei
     evert_line_receiver_set_limit(lines, ops->line_limit > 0 ? ops->line_limit : EVERT_LINE_LIMIT);
 }
 
-evert_protocol *evert_build_line_receiver(evert_factory *factory)
+EVERT__HOT evert_protocol *evert_build_line_receiver(evert_factory *factory)
 {
     const evert_line_receiver_ops *ops = factory->ops;
     size_t size = ops->size > sizeof(evert_line_receiver) ? ops->size : sizeof(evert_line_receiver);

@@ -2,6 +2,7 @@
 #include <evert/stream/listener.h>
 
 #include "base/alloc.h"
+#include "base/flat.h"
 #include "coro/describe.h"
 #include "net/listener.h"
 #include "net/resolve.h"
@@ -44,7 +45,7 @@ int evert__listen_look_up(const char *address, struct evert__task *self,
     return l.lookup.result;
 }
 
-static void may_accept(struct evert_listener *listener)
+EVERT__HOT static void may_accept(struct evert_listener *listener)
 {
     if (listener->waiter != NULL)
         evert__wake(listener->waiter, 0);
@@ -138,7 +139,7 @@ static int await_connection(evert_listener *listener, struct evert__task *self)
     return 0;
 }
 
-int evert_accept(evert_listener *listener, evert_stream **ret)
+EVERT__HOT int evert_accept(evert_listener *listener, evert_stream **ret)
 {
     struct evert__task *self;
     int rc = evert__checkpoint_on(listener->loop, &self);

@@ -55,7 +55,7 @@ int evert__output_append_more(evert_stream *s, const char *data, size_t size)
 }
 
 /* `count` bytes were sent: their chunks are given back. */
-static void advance(evert_stream *s, size_t count)
+EVERT__HOT static void advance(evert_stream *s, size_t count)
 {
     struct evert__output *out = &s->out;
     out->queued -= count;
@@ -73,7 +73,7 @@ static void advance(evert_stream *s, size_t count)
     out->last = NULL;
 }
 
-void evert__output_drop(evert_stream *s)
+EVERT__HOT void evert__output_drop(evert_stream *s)
 {
     s->open = 0;
     advance(s, s->out.queued);
@@ -227,7 +227,7 @@ static ssize_t send_at_once(evert_stream *s, const void *data, size_t size)
     return result - (ssize_t)old;
 }
 
-int evert__output_write(evert_stream *s, const char *data, size_t size)
+EVERT__HOT int evert__output_write(evert_stream *s, const char *data, size_t size)
 {
     ssize_t sent = size >= EVERT__MUCH ? send_at_once(s, data, size) : 0;
     if (sent < 0 || (size_t)sent == size)

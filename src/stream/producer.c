@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Producers: what writes much, and is told when it may. */
+#include "base/flat.h"
 #include "base/time.h"
 #include "stream/face.h"
 
@@ -15,7 +16,7 @@ static void waited_too_long(struct evert__ready *ready)
     evert__transport_end(s, EVERT__BY_FAREWELL, 0);
 }
 
-void evert_transport_lose_connection(evert_transport *transport)
+EVERT__HOT void evert_transport_lose_connection(evert_transport *transport)
 {
     evert_stream *s = evert__stream_of(transport);
     if (s == NULL || s->closing != EVERT__OPEN || s->losing)
@@ -58,13 +59,13 @@ void evert_transport_unregister_producer(evert_transport *transport)
         evert__transport_end(s, EVERT__BY_FAREWELL, 0);
 }
 
-void evert__producer_stop(evert_producer *producer)
+EVERT__HOT void evert__producer_stop(evert_producer *producer)
 {
     if (producer != NULL && producer->ops->stop_producing != NULL)
         producer->ops->stop_producing(producer);
 }
 
-void evert__producer_step(evert_stream *s)
+EVERT__HOT void evert__producer_step(evert_stream *s)
 {
     if (s->producer == NULL || !is_pulled(s->producer) || !s->hungry || s->out.queued > 0 ||
         s->write_error < 0)

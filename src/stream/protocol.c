@@ -3,6 +3,7 @@
 #include <evert/stream/protocol.h>
 
 #include "base/alloc.h"
+#include "base/flat.h"
 #include "base/log.h"
 #include "base/time.h"
 #include "net/connect.h"
@@ -52,7 +53,7 @@ static struct protocol_listener *outside(evert_listener *listener)
     return EVERT__CONTAINER(listener, struct protocol_listener, listener);
 }
 
-static void may_accept(evert_listener *listener)
+EVERT__HOT static void may_accept(evert_listener *listener)
 {
     evert__ready_push(listener->loop, &outside(listener)->accept);
 }
@@ -96,7 +97,7 @@ static void accept_one(struct protocol_listener *l, int number)
     evert__transport_step(s);
 }
 
-static void accept_all(struct evert__ready *ready)
+EVERT__HOT static void accept_all(struct evert__ready *ready)
 {
     struct protocol_listener *l = EVERT__CONTAINER(ready, struct protocol_listener, accept);
     evert_loop *loop = l->listener.loop;

@@ -8,6 +8,7 @@
 
 #include <string.h>
 
+#include "base/flat.h"
 #include "base/log.h"
 #include "coro/describe.h"
 #include "net/listener.h"
@@ -40,7 +41,7 @@ static bool is_well(int rc)
 }
 
 /* Of what a handler wrote that ended well, something may not have been sent. */
-static void farewell_over(struct evert__closer *closer, const evert_stream *s)
+EVERT__HOT static void farewell_over(struct evert__closer *closer, const evert_stream *s)
 {
     struct evert__server *server = EVERT__CONTAINER(closer, struct evert__server, closer);
     if (s->write_error < 0 && is_well(s->reason))
@@ -83,7 +84,7 @@ static void await_farewells(struct evert__server *server, struct evert__task *se
     server->waiter = NULL;
 }
 
-static int serve_one(void *arg)
+EVERT__HOT static int serve_one(void *arg)
 {
     evert_stream *s = arg;
     struct evert__task *self = s->loop->current;
@@ -100,7 +101,7 @@ static int serve_one(void *arg)
     return cut ? rc : 0;
 }
 
-static int accept_all(struct evert__server *server)
+EVERT__HOT static int accept_all(struct evert__server *server)
 {
     evert_stream *s;
     for (;;) {
@@ -122,8 +123,8 @@ static int accept_all(struct evert__server *server)
     }
 }
 
-int evert_serve_at(evert_listener *listener, evert_handler *handler, void *arg, const char *name,
-                   const char *place)
+EVERT__HOT int evert_serve_at(evert_listener *listener, evert_handler *handler, void *arg,
+                              const char *name, const char *place)
 {
     struct evert__server server = {.handler = handler,
                                    .arg = arg,

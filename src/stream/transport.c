@@ -3,6 +3,7 @@
 #include <evert/stream/transport.h>
 
 #include "base/alloc.h"
+#include "base/flat.h"
 #include "base/format.h"
 #include "base/log.h"
 #include "stream/face.h"
@@ -47,8 +48,8 @@ static int fail(evert_stream *s, int rc)
     return rc;
 }
 
-__attribute__((noinline)) static int write_pieces(evert_stream *s, const evert_bytes *pieces,
-                                                  size_t count)
+EVERT__HOT __attribute__((noinline)) static int
+write_pieces(evert_stream *s, const evert_bytes *pieces, size_t count)
 {
     int rc = may_write(s);
     if (rc != 0)
@@ -68,12 +69,13 @@ __attribute__((noinline)) static int write_pieces(evert_stream *s, const evert_b
 }
 
 /* Apart, so that the case below pays nothing for what this needs. */
-__attribute__((noinline)) static int write_any(evert_stream *s, const void *data, size_t size)
+EVERT__HOT __attribute__((noinline)) static int write_any(evert_stream *s, const void *data,
+                                                          size_t size)
 {
     return write_pieces(s, &(evert_bytes){data, size}, 1);
 }
 
-int evert_transport_write(evert_transport *transport, const void *data, size_t size)
+EVERT__HOT int evert_transport_write(evert_transport *transport, const void *data, size_t size)
 {
     evert_stream *s = evert__stream_of(transport);
     /* The most common case: a few bytes behind others that wait to be sent. */

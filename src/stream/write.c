@@ -265,11 +265,12 @@ int evert_write_eof(evert_stream *s)
     return 0;
 }
 
-void evert__stop_writer(evert_stream *s)
+EVERT__HOT void evert__stop_writer(evert_stream *s)
 {
     const struct evert__waiter *writer = s->writer;
-    bool cut = writer != NULL && (s->in_steps || writer->cancel == stop_own);
-    if (cut && s->write_error == 0)
+    if (writer == NULL)
+        return;
+    if (s->write_error == 0 && (s->in_steps || writer->cancel == stop_own))
         s->write_error = EVERT_ECLOSED;
     evert__wake_writer(s);
 }
