@@ -14,6 +14,7 @@
 #include "../examples/greeting/plain_address.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdint.h>
 #include <sys/epoll.h>
@@ -35,15 +36,24 @@ static inline bool watch(int how, int fd, uint32_t events)
     return epoll_ctl(epoll, how, fd, &event) == 0;
 }
 
+/* A look first: accept(2) has made a socket and a file before it finds that there is nobody. */
+static inline bool is_next(void)
+{
+    struct pollfd next = {.fd = listener, .events = POLLIN};
+
+    return poll(&next, 1, 0) != 0;
+}
+
 static inline void accept_all(void)
 {
     int fd;
 
-    while ((fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
-        if (fd >= CONNECTION_LIMIT || !watch(EPOLL_CTL_ADD, fd, edges))
+    do {
+        fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        accept_failed = fd < 0 && errno != EAGAIN;
+        if (fd >= CONNECTION_LIMIT || (fd >= 0 && !watch(EPOLL_CTL_ADD, fd, edges)))
             close(fd);
-    }
-    accept_failed = errno != EAGAIN;
+    } while (fd >= 0 && is_next());
 }
 
 static inline void close_connection(int fd)

@@ -14,7 +14,8 @@
  * Of connections that are made and closed 64 at a time, other forms were tried, and are alike
  * within 2 %: reading at once after the accept, one accept or up to 16 for each event of a listener
  * that tells level-triggered, accepting after all that was ready was served, and not asking for
- * EPOLLOUT.
+ * EPOLLOUT. Of those that come one by one, the listener must not be asked for one more than there
+ * are: that took 7 % of the processor time.
  */
 #include "raw.h"
 #include "raw_greeting.h"

@@ -312,7 +312,7 @@ EVERT__HOT int evert__sys_epoll_wait(int epoll, struct epoll_event *events, int 
     MAKE(int, EPOLL_WAIT, NULL, epoll_wait_exactly(epoll, events, count, timeout), false);
 }
 
-int evert__sys_poll(struct pollfd *fds, nfds_t count, evert_time timeout)
+EVERT__HOT int evert__sys_poll(struct pollfd *fds, nfds_t count, evert_time timeout)
 {
     struct timespec limit = evert__timespec(timeout);
     MAKE(int, POLL, NULL, ppoll(fds, count, timeout == EVERT_NEVER ? NULL : &limit, NULL), false);

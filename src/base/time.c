@@ -24,7 +24,7 @@ evert_time evert_after(evert_time span)
     return evert__time_add(evert__clock(), span);
 }
 
-struct timespec evert__timespec(evert_time time)
+EVERT__HOT struct timespec evert__timespec(evert_time time)
 {
     evert_time seconds = time / EVERT_SECOND;
     return (struct timespec){.tv_sec = seconds < INT_MAX ? (int)seconds : INT_MAX,

@@ -71,6 +71,18 @@ static int take(struct evert_listener *l)
     }
 }
 
+static int accepts;
+
+static bool count_accepts(enum evert__sys_call call, const void *site, size_t *size,
+                          int64_t *result)
+{
+    (void)site;
+    (void)size;
+    (void)result;
+    accepts += call == EVERT__SYS_ACCEPT;
+    return false;
+}
+
 /* The peer closed this one. */
 static void check_turned_away(int fd)
 {
@@ -434,6 +446,26 @@ static void test_the_file_goes_with_the_listener(void **state)
     remove_folder();
 }
 
+/* accept(2) is costly where it finds nobody. A ring is not asked by it at all. */
+static void test_who_comes_alone_costs_one_accept(void **state)
+{
+    enum { CLIENTS = 20 };
+    struct evert_listener *l = open_at("tcp://127.0.0.1:0");
+    (void)state;
+    check_rc(evert__listener_take(l), -EAGAIN);
+    accepts = 0;
+    evert__sys_set_hook(count_accepts);
+    for (int i = 0; i < CLIENTS; i++) {
+        int client = client_of(l), got = take(l);
+        assert_true(got >= 0);
+        check_rc(evert__listener_take(l), -EAGAIN);
+        close(got);
+        close(client);
+    }
+    assert_in_range(accepts, 0, CLIENTS);
+    close_it(l);
+}
+
 /* Those who come at once wait for their turn, as many as the system lets, and not just 128. */
 static void test_many_may_wait_to_be_accepted(void **state)
 {
@@ -601,6 +633,7 @@ int main(void)
         LOOP_CASE(test_disarmed_it_tells_nothing_and_loses_nothing),
         LOOP_CASE(test_a_real_shortage_costs_little_and_ends),
         LOOP_CASE(test_the_file_goes_with_the_listener),
+        LOOP_CASE(test_who_comes_alone_costs_one_accept),
         LOOP_CASE(test_many_may_wait_to_be_accepted),
         LOOP_CASE(test_a_stale_socket_is_replaced),
         LOOP_CASE(test_a_live_socket_is_left_alone),
