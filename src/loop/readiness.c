@@ -18,7 +18,7 @@
 #include "base/sys.h"
 #include "loop/loop.h"
 
-void evert__tell_op(struct evert__op *op)
+EVERT__HOT void evert__tell_op(struct evert__op *op)
 {
     if (op->fd->loop->adverse != NULL)
         evert__adverse_hold_op(op);
@@ -26,7 +26,7 @@ void evert__tell_op(struct evert__op *op)
         op->done(op);
 }
 
-void evert__tell_source(struct evert__source *source)
+EVERT__HOT void evert__tell_source(struct evert__source *source)
 {
     if (source->fd->loop->adverse != NULL)
         evert__adverse_hold_source(source);
@@ -113,7 +113,7 @@ static int take_connection(struct evert__fd *fd)
     return evert__sys_accept(fd->number);
 }
 
-ssize_t evert__take_once(const struct evert__source *source, void *buffer, size_t size)
+EVERT__HOT ssize_t evert__take_once(const struct evert__source *source, void *buffer, size_t size)
 {
     int number = source->fd->number;
     switch (source->fd->kind) {

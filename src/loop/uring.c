@@ -10,6 +10,7 @@
 #include <errno.h>
 
 #include "base/alloc.h"
+#include "base/flat.h"
 #include "base/log.h"
 #include "base/sys.h"
 #include "base/sys_uring.h"
@@ -127,7 +128,7 @@ static int enable(struct evert__uring *u)
     return rc;
 }
 
-struct io_uring_sqe *evert__uring_sqe(struct evert__uring *u)
+EVERT__HOT struct io_uring_sqe *evert__uring_sqe(struct evert__uring *u)
 {
     struct io_uring_sqe *sqe;
     while ((sqe = io_uring_get_sqe(&u->ring)) == NULL) {
@@ -168,7 +169,7 @@ static void prepare_send(struct evert__uring *u, struct io_uring_sqe *sqe, struc
     io_uring_prep_sendmsg(sqe, op->fd->number, message, MSG_NOSIGNAL);
 }
 
-static void submit(struct evert__op *op)
+EVERT__HOT static void submit(struct evert__op *op)
 {
     struct evert__uring *u = evert__uring_of(op->fd->loop);
     struct io_uring_sqe *sqe = evert__uring_sqe(u);
@@ -231,7 +232,7 @@ static bool start_waiting_for_room(struct evert__op *op)
     return op->fd->writable;
 }
 
-static bool start(struct evert__op *op)
+EVERT__HOT static bool start(struct evert__op *op)
 {
     switch (op->kind) {
     case EVERT__OP_CONNECT:
@@ -288,7 +289,7 @@ static struct evert__fd *source_of(const struct io_uring_cqe *cqe)
  * What is told may take from the kernel whatever is there. So all that the ring has delivered to
  * sources by then, which is older, is put with them first.
  */
-void evert__uring_keep_what_came(evert_loop *loop)
+EVERT__HOT void evert__uring_keep_what_came(evert_loop *loop)
 {
     struct evert__uring *u = evert__uring_of(loop);
     for (unsigned count = io_uring_cq_ready(&u->ring); u->kept < count; u->kept++) {
@@ -353,7 +354,7 @@ static void abandon(evert_loop *loop)
     evert__uring_abandon_sources(u);
 }
 
-static void wait(evert_loop *loop, evert_time timeout)
+EVERT__HOT static void wait(evert_loop *loop, evert_time timeout)
 {
     struct evert__uring *u = evert__uring_of(loop);
     int rc = 0;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/flat.h"
 #include "base/msan.h"
 #include "base/sys.h"
 #include "base/sys_uring.h"
@@ -101,7 +102,7 @@ size_t evert__uring_input_take(struct evert__uring_buffers *b, struct evert__rin
     return taken;
 }
 
-void evert__uring_input_clear(struct evert__uring_buffers *b, struct evert__ringed *in)
+EVERT__HOT void evert__uring_input_clear(struct evert__uring_buffers *b, struct evert__ringed *in)
 {
     while (in->first != 0)
         drop_first(b, in);

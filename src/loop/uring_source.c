@@ -13,6 +13,7 @@
 #include <errno.h>
 
 #include "base/alloc.h"
+#include "base/flat.h"
 #include "base/sys.h"
 #include "base/sys_uring.h"
 #include "loop/readiness.h"
@@ -105,7 +106,7 @@ static uint64_t data_of(const struct evert__fd *fd)
     return (uint64_t)(uintptr_t)fd | (accepts(fd) ? EVERT__URING_LISTENER : EVERT__URING_SOURCE);
 }
 
-static void begin(struct evert__source *source)
+EVERT__HOT static void begin(struct evert__source *source)
 {
     struct evert__fd *fd = source->fd;
     struct io_uring_sqe *sqe = evert__uring_sqe(evert__uring_of(fd->loop));
@@ -173,7 +174,7 @@ static void completed_closed(struct evert__fd *fd, const struct io_uring_cqe *cq
         gone(fd);
 }
 
-bool evert__uring_source_completed(struct evert__fd *fd, const struct io_uring_cqe *cqe)
+EVERT__HOT bool evert__uring_source_completed(struct evert__fd *fd, const struct io_uring_cqe *cqe)
 {
     bool last = !(cqe->flags & IORING_CQE_F_MORE);
     if (fd->number < 0) {
@@ -199,7 +200,7 @@ bool evert__uring_source_completed(struct evert__fd *fd, const struct io_uring_c
 }
 
 /* Where several things came for a source, the first of them finds it told of all. */
-void evert__uring_source_tell(struct evert__fd *fd)
+EVERT__HOT void evert__uring_source_tell(struct evert__fd *fd)
 {
     fd->ringed.to_tell = false;
     struct evert__source *source = fd->source;
@@ -251,7 +252,7 @@ static ssize_t take_kept(struct evert__fd *fd, void *buffer, size_t size)
 }
 
 /* What comes in large pieces is better received without a buffer in between. */
-static void note_size(struct evert__fd *fd, ssize_t count)
+EVERT__HOT static void note_size(struct evert__fd *fd, ssize_t count)
 {
     if (count >= LARGE_TAKE) {
         if (fd->ringed.large == 0)
@@ -272,7 +273,7 @@ static bool is_over_for_now(const struct evert__fd *fd)
            (fd->ringed.mode != POLL || fd->drained_by_short_read);
 }
 
-ssize_t evert__uring_take(struct evert__source *source, void *buffer, size_t size)
+EVERT__HOT ssize_t evert__uring_take(struct evert__source *source, void *buffer, size_t size)
 {
     struct evert__fd *fd = source->fd;
     if (has_something(fd))
@@ -302,7 +303,7 @@ ssize_t evert__uring_splice(struct evert__source *source, int pipe, size_t size)
     return count;
 }
 
-bool evert__uring_arm(struct evert__source *source)
+EVERT__HOT bool evert__uring_arm(struct evert__source *source)
 {
     struct evert__fd *fd = source->fd;
     if (fd->readable)
@@ -319,7 +320,7 @@ bool evert__uring_look(struct evert__source *source)
     return has_something(source->fd) || evert__readiness_look(source);
 }
 
-bool evert__uring_detach(struct evert__fd *fd)
+EVERT__HOT bool evert__uring_detach(struct evert__fd *fd)
 {
     struct evert__uring *u = evert__uring_of(fd->loop);
     if (evert__loop_forked(fd->loop))

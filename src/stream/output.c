@@ -154,7 +154,7 @@ static bool is_open(const evert_stream *s)
            s->writer == NULL;
 }
 
-static void sent(evert_stream *s, ssize_t result)
+EVERT__HOT static void sent(evert_stream *s, ssize_t result)
 {
     if (result < 0) {
         evert__output_break(s, (int)result);
@@ -235,7 +235,7 @@ EVERT__HOT int evert__output_write(evert_stream *s, const char *data, size_t siz
     return evert__output_append(s, data + sent, size - (size_t)sent);
 }
 
-static void send_done(struct evert__op *op)
+EVERT__HOT static void send_done(struct evert__op *op)
 {
     evert_stream *s = EVERT__CONTAINER(op->fd, evert_stream, fd);
     s->sending = NULL;
