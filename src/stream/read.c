@@ -31,6 +31,18 @@ static bool stop_reading(struct evert__waiter *waiter)
     return true;
 }
 
+static uint16_t awaited_of(size_t room)
+{
+    if (room >= EVERT__AHEAD)
+        return UINT16_MAX;
+    return (uint16_t)(room < UINT16_MAX ? room : UINT16_MAX - 1);
+}
+
+static size_t room_of(uint16_t awaited)
+{
+    return awaited < UINT16_MAX ? awaited : EVERT__AHEAD;
+}
+
 int evert__read_await(evert_stream *s, struct evert__task *self, size_t room)
 {
     struct reading reading = {.waiter.cancel = stop_reading, .stream = s};
@@ -41,7 +53,7 @@ int evert__read_await(evert_stream *s, struct evert__task *self, size_t room)
     if (evert__source_arm(&s->source))
         return 0;
     s->reader = &reading.waiter;
-    s->awaited = (uint16_t)(room < UINT16_MAX ? room : UINT16_MAX);
+    s->awaited = awaited_of(room);
     evert__connection_hold(s);
     evert__wait(self, &reading.waiter);
     s->reader = NULL;
@@ -89,7 +101,7 @@ EVERT__FLAT void evert__take_for_reader(struct evert__ready *step)
     if (s->reader->done)
         return;
     __builtin_prefetch(s->reader->task); /* comes while the kernel is asked */
-    int rc = evert__read_now(s, s->awaited);
+    int rc = evert__read_now(s, room_of(s->awaited));
     if (rc != -EAGAIN)
         evert__wake_at_once(s->reader, rc == 0 ? EVERT__INPUT_TAKEN : EVERT__INPUT_CAME);
     else if (evert__source_arm(&s->source))

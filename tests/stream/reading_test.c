@@ -532,6 +532,46 @@ static void test_a_large_read_that_ends_early_is_incomplete(void **state)
     check_rc(evert_close(e.s), 0);
 }
 
+struct sized {
+    evert_stream *s;
+    size_t size;
+    ssize_t count;
+};
+
+static int read_size(void *arg)
+{
+    struct sized *sized = arg;
+    evert_bytes bytes;
+    sized->count = evert_read(sized->s, &bytes, sized->size);
+    if (sized->count > 0)
+        assert_true(is_pattern(bytes.data, 0, bytes.size));
+    return 0;
+}
+
+/* S1: as much as was asked for, and is there, comes in one piece, also for one who waits. */
+static void test_who_waits_gets_as_much_as_he_asked_for(void **state)
+{
+    static const size_t sizes[] = {1, 100, 4096, 4097, 16384, 65534, 65536};
+    enum { BEHIND = 1000 };
+    char *data = make_pattern(65536 + BEHIND);
+    (void)state;
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
+        struct ends e = make_ends(UNIX);
+        struct sized sized = {.s = e.s, .size = sizes[i]};
+        evert_scope scope;
+        evert_scope_enter(&scope, evert_after(PATIENCE));
+        check_rc(evert_spawn(&scope, read_size, &sized), 0);
+        wait_until(e.s->reader != NULL);
+        assert_true(peer_send(e.peer, data, sizes[i] + BEHIND));
+        check_rc(evert_scope_leave(&scope, 0), 0);
+        assert_in_range(sized.count, 1, sizes[i]);
+        if (!on_uring() && !is_adverse()) /* where the pieces are cut before */
+            assert_int_equal(sized.count, sizes[i]);
+        drop_ends(e);
+    }
+    free(data);
+}
+
 /* ---- What the kernel may answer ---- */
 
 static bool one_byte_at_a_time(enum evert__sys_call call, const void *site, size_t *size,
@@ -640,6 +680,7 @@ int main(void)
         everywhere(test_a_large_read_that_is_reset_keeps_what_came),
         everywhere(test_a_large_read_that_ends_early_is_incomplete),
         everywhere(test_short_reads_are_put_together),
+        everywhere(test_who_waits_gets_as_much_as_he_asked_for),
         everywhere(test_an_interrupted_read_begins_again),
         everywhere(test_a_read_that_finds_nothing_after_an_event_waits_on),
         everywhere(test_want_of_memory_is_told_and_loses_nothing),
