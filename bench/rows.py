@@ -297,7 +297,7 @@ ROWS = [
     lines(16, 64),
     lines(1, 1000),
     lines(16, 1000),
-    lines(1, 9000, seconds=0.15, sets=2, rounds=7),  # in less time not each of them has its turn
+    lines(1, 9000, seconds=0.15, sets=8),  # in less time not each of them has its turn
     Pairs("connect", "Connect, a greeting, close; 64 at a time", "greeting",
           {"connections": 64, "reconnect": True}, unit="connection"),
     Pairs("storm", "Connect, a greeting, close; 1,000 at a time", "greeting",

@@ -2,6 +2,7 @@
 #include "base/alloc.h"
 #include "base/flat.h"
 
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -56,4 +57,21 @@ EVERT__HOT void evert__free(void *memory)
 {
     if (memory != NULL)
         allocator.release(memory, allocator.arg);
+}
+
+/* Where the allocation begins stands right before what is given out. */
+void *evert__alloc_lines(size_t size)
+{
+    char *whole = size < SIZE_MAX - EVERT__LINE ? evert__alloc(size + EVERT__LINE) : NULL;
+    if (whole == NULL)
+        return NULL;
+    void **memory = (void **)(void *)(whole + EVERT__LINE - (uintptr_t)whole % EVERT__LINE);
+    memory[-1] = whole;
+    return memory;
+}
+
+void evert__free_lines(void *memory)
+{
+    if (memory != NULL)
+        evert__free(((void **)memory)[-1]);
 }

@@ -9,6 +9,9 @@
 #ifndef EVERT_SRC_BASE_FLAT_H
 #define EVERT_SRC_BASE_FLAT_H
 
+/* A line of the cache, in bytes. */
+enum { EVERT__LINE = 64 };
+
 /*
  * Puts it beside the others that each request goes through, or each connection: all of them lie in
  * few pages.

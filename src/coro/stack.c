@@ -35,7 +35,7 @@
 #endif
 
 enum { WARM = 256, BATCH = 512, PAGE = 4096, LEAST = 16 * 1024 };
-enum { LINE = 64, LINES = 32 };
+enum { LINES = 32 };
 
 #define TRIM_AFTER EVERT_SECOND
 
@@ -68,7 +68,7 @@ static int guard(char *base)
 
 static size_t shift_of(unsigned colour)
 {
-    return (size_t)(colour % LINES) * LINE;
+    return (size_t)(colour % LINES) * EVERT__LINE;
 }
 
 static struct evert__stack *map_stack(size_t size, unsigned colour)

@@ -10,11 +10,11 @@ static void pool_fini(struct evert__part *part, evert_loop *loop)
         struct evert__chunk *chunk = pool->free;
         pool->free = chunk->next;
         evert__chunk_show(chunk);
-        evert__free(chunk);
+        evert__free_lines(chunk);
     }
     if (pool->large != NULL)
         evert__asan_show(pool->large, EVERT__LARGE);
-    evert__free(pool->large);
+    evert__free_lines(pool->large);
     evert__free(pool);
 }
 
@@ -32,7 +32,8 @@ static void make_pool(evert_loop *loop)
     if (pool == NULL)
         return;
     pool->part.fini = pool_fini;
-    keep_large(pool, evert__alloc(EVERT__LARGE)); /* costs nothing until somebody writes there */
+    /* It costs nothing until somebody writes there. */
+    keep_large(pool, evert__alloc_lines(EVERT__LARGE));
     loop->parts[EVERT__PART_CHUNKS] = &pool->part;
 }
 
@@ -40,7 +41,7 @@ struct evert__chunk *evert__chunk_new(evert_loop *loop)
 {
     if (evert__chunk_pool(loop) == NULL)
         make_pool(loop);
-    struct evert__chunk *chunk = evert__alloc(EVERT__CHUNK);
+    struct evert__chunk *chunk = evert__alloc_lines(EVERT__CHUNK);
     if (chunk != NULL) {
         chunk->next = NULL;
         chunk->start = chunk->end = 0;
@@ -48,11 +49,15 @@ struct evert__chunk *evert__chunk_new(evert_loop *loop)
     return chunk;
 }
 
-EVERT__HOT char *evert__large_get(const evert_loop *loop)
+EVERT__HOT char *evert__large_get(evert_loop *loop)
 {
     struct evert__chunk_pool *pool = evert__chunk_pool(loop);
+    if (pool == NULL) {
+        make_pool(loop);
+        pool = evert__chunk_pool(loop);
+    }
     if (pool == NULL || pool->large == NULL)
-        return evert__alloc(EVERT__LARGE);
+        return evert__alloc_lines(EVERT__LARGE);
     char *large = pool->large;
     pool->large = NULL;
     evert__asan_show(large, EVERT__LARGE);
@@ -63,7 +68,7 @@ EVERT__HOT void evert__large_put(const evert_loop *loop, char *large)
 {
     struct evert__chunk_pool *pool = evert__chunk_pool(loop);
     if (pool == NULL || pool->large != NULL)
-        evert__free(large);
+        evert__free_lines(large);
     else
         keep_large(pool, large);
 }

@@ -29,7 +29,7 @@ struct evert__chunk {
     /* A send that begins with this chunk, and what it points to, which has to live as long. */
     struct evert__op send;
     struct iovec pieces[EVERT__PIECES];
-    char data[];
+    _Alignas(EVERT__LINE) char data[];
 };
 
 enum { EVERT__CHUNK = sizeof(struct evert__chunk) + EVERT__CHUNK_ROOM };
@@ -82,7 +82,7 @@ static inline void evert__chunk_put(evert_loop *loop, struct evert__chunk *chunk
 {
     struct evert__chunk_pool *pool = evert__chunk_pool(loop);
     if (pool == NULL || pool->count >= EVERT__CHUNKS_KEPT) {
-        evert__free(chunk);
+        evert__free_lines(chunk);
         return;
     }
     chunk->next = pool->free;
@@ -95,7 +95,7 @@ static inline void evert__chunk_put(evert_loop *loop, struct evert__chunk *chunk
  * Memory for what one read takes in at the most. A loop keeps one such buffer: they are needed one
  * after the other, by whatever connection has input, and given back when that was looked at.
  */
-char *evert__large_get(const evert_loop *loop);
+char *evert__large_get(evert_loop *loop);
 void evert__large_put(const evert_loop *loop, char *large);
 
 /* Whether it is there just now, so that it is had for nothing. */

@@ -5,8 +5,6 @@
 #include "base/flat.h"
 #include "base/sys.h"
 
-enum { LINE = 64 }; /* of the cache */
-
 /*
  * The frames of a task that waits are in a page of its own, and of a thousand tasks no cache has
  * them, nor knows where the page is. So the processor is told here to fetch them, from the
@@ -15,9 +13,9 @@ enum { LINE = 64 }; /* of the cache */
  */
 static void fetch_frames(const struct evert__waiter *reader)
 {
-    enum { BELOW = 2 * LINE, ABOVE = 3 * LINE };
+    enum { BELOW = 2 * EVERT__LINE, ABOVE = 3 * EVERT__LINE };
     const char *at = (const char *)reader;
-    for (int i = -BELOW; i <= ABOVE; i += LINE)
+    for (int i = -BELOW; i <= ABOVE; i += EVERT__LINE)
         __builtin_prefetch(at + i, 0, 2);
 }
 
@@ -36,7 +34,7 @@ static void tell_protocol(evert_stream *s)
 {
     const char *at = (const char *)s->protocol;
     __builtin_prefetch(at);
-    __builtin_prefetch(at + LINE);
+    __builtin_prefetch(at + EVERT__LINE);
     evert__ready_push(s->loop, &s->step);
 }
 

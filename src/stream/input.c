@@ -15,7 +15,7 @@ EVERT__HOT void evert__input_free_large(const evert_loop *loop, const struct eve
     if (in->capacity == EVERT__LARGE)
         evert__large_put(loop, in->data);
     else
-        evert__free(in->data);
+        evert__free_lines(in->data);
 }
 
 /* Which size a buffer for so much has: that of a chunk, or a power of two. */
@@ -35,7 +35,7 @@ static char *new_buffer(evert_stream *s, size_t capacity)
         return (char *)evert__chunk_get(s->loop);
     if (capacity == EVERT__LARGE)
         return evert__large_get(s->loop);
-    return evert__alloc(capacity);
+    return evert__alloc_lines(capacity);
 }
 
 /* Another buffer, with what there is, for which it has to be large enough. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/alloc.h"
+#include "base/flat.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -120,10 +121,30 @@ static void test_strdup_copies(void **state)
     evert__free(copy);
 }
 
+/* F46 */
+static void test_lines_begin_with_a_line_of_the_cache(void **state)
+{
+    static const size_t sizes[] = {1, 63, 64, 65, 1000, 100000, 1 << 18};
+    struct counts *counts = *state;
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
+        char *memory = evert__alloc_lines(sizes[i]);
+        assert_non_null(memory);
+        assert_int_equal((uintptr_t)memory % EVERT__LINE, 0);
+        memset(memory, 'x', sizes[i]);
+        evert__free_lines(memory);
+    }
+    assert_int_equal(counts->released, counts->allocated);
+    assert_null(evert__alloc_lines(SIZE_MAX));
+    assert_null(evert__alloc_lines(SIZE_MAX - EVERT__LINE));
+    counts->full = true;
+    assert_null(evert__alloc_lines(1));
+}
+
 static void test_free_of_null_asks_nobody(void **state)
 {
     struct counts *counts = *state;
     evert__free(NULL);
+    evert__free_lines(NULL);
     assert_int_equal(counts->released, 0);
 }
 
@@ -138,6 +159,7 @@ int main(void)
         CASE(test_realloc_keeps_the_bytes),
         CASE(test_failure_is_null_and_keeps_what_was_there),
         CASE(test_strdup_copies),
+        CASE(test_lines_begin_with_a_line_of_the_cache),
         CASE(test_free_of_null_asks_nobody),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -43,7 +43,8 @@ static void *reallocate(void *memory, size_t size, void *unused)
     block = realloc(block, size + sizeof(*block));
     if (block == NULL)
         return NULL;
-    *block = (struct head){size, memory == NULL && size == EVERT__CHUNK};
+    /* As evert__alloc_lines() asks for it. */
+    *block = (struct head){size, memory == NULL && size == EVERT__CHUNK + EVERT__LINE};
     if (memory != NULL)
         count(before, -1);
     count(*block, 1);

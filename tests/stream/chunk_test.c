@@ -28,6 +28,8 @@ static void test_a_chunk_is_one_allocation_of_its_size(void **state)
     assert_int_equal(chunk->end, 0);
     memset(chunk->data, 'x', EVERT__CHUNK_ROOM);
     assert_ptr_equal(chunk->data + EVERT__CHUNK_ROOM, (char *)chunk + EVERT__CHUNK);
+    assert_int_equal((uintptr_t)chunk % EVERT__LINE, 0); /* it may be an input buffer, too */
+    assert_int_equal((uintptr_t)chunk->data % EVERT__LINE, 0);
     evert__chunk_put(loop, chunk);
 }
 
@@ -82,10 +84,10 @@ static void test_no_more_than_some_are_kept(void **state)
 static void test_a_large_buffer_is_kept(void **state)
 {
     (void)state;
-    evert__chunk_put(loop, evert__chunk_get(loop));
     char *large = evert__large_get(loop), *other = evert__large_get(loop);
     assert_non_null(large);
     assert_non_null(other);
+    assert_int_equal((uintptr_t)large % EVERT__LINE, 0);
     memset(large, 'x', EVERT__LARGE);
     memset(other, 'y', EVERT__LARGE);
     evert__large_put(loop, large);
