@@ -155,15 +155,16 @@ class Pairs:
         return figures
 
     def choose_rates(self, context, groups):
-        """The first of everything is not like the rest, and so serves for this. One rate for all
-        that are held against the same on the kernel; a peer may have to be asked for less."""
+        """The first of everything is not like the rest, and so serves for this; what a server can do
+        is what it did in its best slice. One rate for all that are held against the same on the
+        kernel; a peer may have to be asked for less."""
         for group in groups:
             try:
-                measured = self.measure(context, group, {"sets": 2})
+                measured = self.measure(context, group, {"sets": 4})
             except Failure as failure:
                 group.leave_out(failure)
                 continue
-            group.rate = two_digits(RATE_SHARE * min(stats.one(server["per_second"])
+            group.rate = two_digits(RATE_SHARE * min(max(server["per_second"])
                                                      for server in measured.values()))
         rate = min(group.rate for group in groups if not group.servers[-1].peer)
         for group in groups:
