@@ -155,8 +155,8 @@ class Pairs:
         return figures
 
     def choose_rates(self, context, groups):
-        """The first of everything is not like the rest, and so serves for this; what a server can do
-        is what it did in its best slice. One rate for all that are held against the same on the
+        """The first of everything is not like the rest, and so serves for this; a server can do
+        what it did in its best slice. One rate for all that are held against the same on the
         kernel; a peer may have to be asked for less."""
         for group in groups:
             try:
