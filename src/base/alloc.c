@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/alloc.h"
-#include "base/flat.h"
 
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "base/flat.h"
 
 EVERT__HOT static void *system_reallocate(void *memory, size_t size, void *arg)
 {

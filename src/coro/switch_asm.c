@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* The first frame of a new stack, laid out as the assembly of the machine expects to find it. */
-#include "base/flat.h"
 #include "coro/switch.h"
 
 #include <stdint.h>
+
+#include "base/flat.h"
 
 void evert__context_begin(void);
 

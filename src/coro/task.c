@@ -10,13 +10,11 @@
 #include "coro/describe.h"
 #include "coro/wait.h"
 
-enum { LINE = 64 }; /* of the cache */
-
 /* Where the control block of a task lies: at the top of its stack, at the beginning of a line. */
 static struct evert__task *block_on(const struct evert__stack *stack)
 {
     uintptr_t below = (uintptr_t)stack - sizeof(struct evert__task);
-    return (struct evert__task *)(below & ~(uintptr_t)(LINE - 1));
+    return (struct evert__task *)(below & ~(uintptr_t)(EVERT__LINE - 1));
 }
 
 /*
@@ -154,7 +152,7 @@ EVERT__HOT int evert__task_new(evert_loop *loop, struct evert__scope *home,
         return rc;
     /* The control block is not to be at the cost of what was asked for. */
     size_t size = options->stack;
-    if (size > 0 && __builtin_add_overflow(size, sizeof(struct evert__task) + LINE, &size))
+    if (size > 0 && __builtin_add_overflow(size, sizeof(struct evert__task) + EVERT__LINE, &size))
         return -ENOMEM;
     struct evert__stack *stack = evert__stack_get(&tasks->stacks, size);
     if (stack == NULL)
