@@ -12,6 +12,7 @@
 #define BENCH_RAW_H
 
 #include "../examples/greeting/plain_address.h"
+#include "raw_calls.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -33,7 +34,7 @@ static inline bool watch(int how, int fd, uint32_t events)
 {
     struct epoll_event event = {.events = events, .data.fd = fd};
 
-    return epoll_ctl(epoll, how, fd, &event) == 0;
+    return raw_epoll_ctl(epoll, how, fd, &event) == 0;
 }
 
 /* A look first: accept(2) has made a socket and a file before it finds that there is nobody. */
@@ -41,7 +42,7 @@ static inline bool is_next(void)
 {
     struct pollfd next = {.fd = listener, .events = POLLIN};
 
-    return poll(&next, 1, 0) != 0;
+    return raw_poll(&next) != 0;
 }
 
 static inline void accept_all(void)
@@ -49,16 +50,16 @@ static inline void accept_all(void)
     int fd;
 
     do {
-        fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        fd = raw_accept(listener);
         accept_failed = fd < 0 && errno != EAGAIN;
         if (fd >= CONNECTION_LIMIT || (fd >= 0 && !watch(EPOLL_CTL_ADD, fd, edges)))
-            close(fd);
+            raw_close(fd);
     } while (fd >= 0 && is_next());
 }
 
 static inline void close_connection(int fd)
 {
-    close(fd);
+    raw_close(fd);
     if (accept_failed) /* perhaps for want of what is free now */
         accept_all();
 }
@@ -77,7 +78,7 @@ struct unsent {
 /* Sends what the kernel takes and keeps a copy of the rest. */
 static inline bool send_or_keep(int fd, struct unsent **unsent, const char *data, size_t size)
 {
-    ssize_t n = send(fd, data, size, MSG_NOSIGNAL);
+    ssize_t n = raw_send(fd, data, size);
 
     if (n < 0 && errno != EAGAIN)
         return false;
@@ -97,7 +98,7 @@ static inline bool send_or_keep(int fd, struct unsent **unsent, const char *data
 static inline enum progress send_unsent(int fd, struct unsent **unsent)
 {
     struct unsent *u = *unsent;
-    ssize_t n = send(fd, u->data + u->from, u->size - u->from, MSG_NOSIGNAL);
+    ssize_t n = raw_send(fd, u->data + u->from, u->size - u->from);
 
     if (n < 0)
         return errno == EAGAIN ? MUST_WAIT : IS_OVER;
@@ -135,7 +136,7 @@ static inline void serve(void (*serve_connection)(int fd, uint32_t events), int 
     int count, fd;
 
     for (;;) {
-        count = epoll_wait(epoll, events, EVENTS, next != NULL ? next() : -1);
+        count = raw_epoll_wait(epoll, events, EVENTS, next != NULL ? next() : -1);
         if (count < 0 && errno != EINTR)
             err(1, "epoll_wait");
         for (int i = 0; i < count; i++) {

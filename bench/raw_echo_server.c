@@ -18,7 +18,7 @@ static char input[INPUT_SIZE];
 
 static enum progress echo(int fd, uint32_t events)
 {
-    ssize_t n = recv(fd, input, INPUT_SIZE, 0);
+    ssize_t n = raw_recv(fd, input, INPUT_SIZE);
 
     if (n <= 0)
         return n < 0 && errno == EAGAIN ? MUST_WAIT : IS_OVER;

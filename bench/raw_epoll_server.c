@@ -82,7 +82,7 @@ static enum progress receive(struct connection *c, uint32_t events)
 {
     size_t kept = c->name.size, room = INPUT_SIZE - kept;
     enum progress progress = GOES_ON;
-    ssize_t n = recv(descriptor(c), input + kept, room, 0);
+    ssize_t n = raw_recv(descriptor(c), input + kept, room);
 
     if (n <= 0)
         return n < 0 && errno == EAGAIN ? MUST_WAIT : IS_OVER;

@@ -29,7 +29,7 @@ static void say_count(int fd)
 
 static enum progress drop(int fd, uint32_t events)
 {
-    ssize_t n = recv(fd, input, INPUT_SIZE, 0);
+    ssize_t n = raw_recv(fd, input, INPUT_SIZE);
 
     if (n == 0)
         say_count(fd);

@@ -10,6 +10,7 @@
 #define BENCH_RAW_URING_H
 
 #include "../examples/greeting/plain_address.h"
+#include "../src/base/bare.h"
 
 #include <liburing.h>
 #include <poll.h>
@@ -315,8 +316,13 @@ static inline void submit_and_wait(const struct __kernel_timespec *limit)
     sq->sqe_head = sq->sqe_tail;
     __atomic_store_n(sq->ktail, sq->sqe_tail, __ATOMIC_RELEASE);
     added = sq->sqe_tail - __atomic_load_n(sq->khead, __ATOMIC_ACQUIRE);
+#ifdef EVERT__BARE
+    evert__bare(SYS_io_uring_enter, ring.ring_fd, added, 1,
+                IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG, (long)&arg, sizeof(arg));
+#else
     io_uring_enter2((unsigned)ring.ring_fd, added, 1, IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG,
                     (sigset_t *)&arg, sizeof(arg));
+#endif
 }
 
 static inline void wait_for_a_signal(void)

@@ -167,25 +167,4 @@ int evert__sys_set_affinity(const cpu_set_t *cores);
 int evert__sys_getaddrinfo(const char *host, const char *port, const struct addrinfo *hints,
                            struct addrinfo **ret); /* EAI_ codes */
 
-/* The same as without _flat, for where each level of calls counts: see flat.h. */
-static inline ssize_t evert__sys_recv_flat(int fd, void *buffer, size_t size, int flags)
-{
-    if (evert__sys_hooked())
-        return evert__sys_recv(fd, buffer, size, flags);
-    ssize_t count = recv(fd, buffer, size, flags);
-    if (count >= 0)
-        return count;
-    return errno == EINTR ? evert__sys_recv(fd, buffer, size, flags) : -errno;
-}
-
-static inline ssize_t evert__sys_send_flat(int fd, const struct iovec *pieces, int count)
-{
-    if (evert__sys_hooked() || count > 1)
-        return evert__sys_send(fd, pieces, count);
-    ssize_t sent = send(fd, pieces->iov_base, pieces->iov_len, MSG_NOSIGNAL);
-    if (sent >= 0)
-        return sent;
-    return errno == EINTR ? evert__sys_send(fd, pieces, count) : -errno;
-}
-
 #endif

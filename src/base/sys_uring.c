@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/bare.h"
 #include "base/flat.h"
 #include "base/sys.h"
 #include "base/sys_make.h"
@@ -74,6 +75,18 @@ int evert__sys_uring_submit(struct io_uring *ring)
     CALL(URING_ENTER, submit(ring));
 }
 
+static int enter_kernel(unsigned ring, unsigned added, unsigned count,
+                        const struct io_uring_getevents_arg *wait)
+{
+    const unsigned flags = IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG;
+#ifdef EVERT__BARE
+    return (int)evert__bare(SYS_io_uring_enter, ring, added, count, flags, (long)wait,
+                            sizeof(*wait));
+#else
+    return io_uring_enter2(ring, added, count, flags, (sigset_t *)(uintptr_t)wait, sizeof(*wait));
+#endif
+}
+
 /* What liburing's own does in five times as many instructions, as it serves older kernels, too. */
 static int enter(struct io_uring *ring, unsigned count, evert_time timeout)
 {
@@ -87,9 +100,7 @@ static int enter(struct io_uring *ring, unsigned count, evert_time timeout)
                                            .tv_nsec = timeout % EVERT_SECOND};
         wait.ts = (uint64_t)(uintptr_t)&limit;
     }
-    return io_uring_enter2((unsigned)ring->ring_fd, added, count,
-                           IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG, (sigset_t *)&wait,
-                           sizeof(wait));
+    return enter_kernel((unsigned)ring->ring_fd, added, count, &wait);
 }
 
 EVERT__HOT int evert__sys_uring_enter(struct io_uring *ring, unsigned count, evert_time timeout)

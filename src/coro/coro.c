@@ -125,12 +125,12 @@ int evert__main_new(evert_loop *loop, evert_fn *fn, void *arg, const char *name,
     return rc;
 }
 
-EVERT__HOT int evert__main_run(struct evert__task *main)
+int evert__main_run(struct evert__task *main)
 {
     evert_loop *loop = main->loop;
     (void)evert__loop_begin(loop); /* who calls this has asked whether it may */
-    while (!main->ended && !loop->stopped && evert__loop_turn(loop, EVERT_NEVER))
-        ;
+    if (!main->ended && !loop->stopped)
+        (void)evert__loop_turns(loop, EVERT_NEVER, &main->ended);
     loop->stopped = false;
     evert__loop_end(loop);
     if (evert__loop_forked(loop))

@@ -14,7 +14,7 @@
 
 #include "base/alloc.h"
 #include "base/flat.h"
-#include "base/sys.h"
+#include "base/sys_flat.h"
 #include "loop/file.h"
 #include "loop/loop.h"
 #include "loop/readiness.h"
@@ -73,7 +73,7 @@ static int make_room(struct state *state, uint32_t number)
 static int add(int epoll, const struct evert__fd *fd)
 {
     uint64_t whom = (uint64_t)fd->slot << 32 | (uint32_t)fd->number;
-    return evert__sys_epoll_ctl(epoll, EPOLL_CTL_ADD, fd->number, EVENTS | EPOLLET, whom);
+    return evert__sys_epoll_ctl_flat(epoll, EPOLL_CTL_ADD, fd->number, EVENTS | EPOLLET, whom);
 }
 
 EVERT__HOT static int attach(struct evert__fd *fd)
@@ -149,7 +149,7 @@ EVERT__HOT static void wait(evert_loop *loop, evert_time timeout)
 {
     struct state *state = loop->backend_state;
     bool for_nobody = false;
-    int count = evert__sys_epoll_wait(state->epoll, state->events, BATCH, timeout);
+    int count = evert__sys_epoll_wait_flat(state->epoll, state->events, BATCH, timeout);
     state->closing = false;
     for (int i = 0; i < count; i++) {
         struct evert__fd *fd = whose(state, state->events[i].data.u64);
@@ -174,6 +174,7 @@ EVERT__HOT static bool arm(struct evert__source *source)
 
 const struct evert__backend evert__backend_epoll = {
     .name = "epoll",
+    .by_readiness = true,
     .init = init,
     .fini = fini,
     .wait = wait,

@@ -257,7 +257,7 @@ EVERT__HOT static bool end_closed(evert_loop *loop)
     return goes_on;
 }
 
-EVERT__HOT bool evert__loop_turn(evert_loop *loop, evert_time deadline)
+static inline bool turn(evert_loop *loop, evert_time deadline)
 {
     loop->backend->wait(loop, time_to_wait(loop, deadline));
     loop->now = evert__clock();
@@ -269,6 +269,21 @@ EVERT__HOT bool evert__loop_turn(evert_loop *loop, evert_time deadline)
             return false;
     } while (was_short(loop));
     return evert__list_empty(&loop->closed) || end_closed(loop);
+}
+
+EVERT__HOT bool evert__loop_turns(evert_loop *loop, evert_time deadline, const bool *enough)
+{
+    bool goes_on;
+    do
+        goes_on = turn(loop, deadline);
+    while (goes_on && !loop->stopped && !*enough);
+    return goes_on;
+}
+
+bool evert__loop_turn(evert_loop *loop, evert_time deadline)
+{
+    static const bool enough = true;
+    return evert__loop_turns(loop, deadline, &enough);
 }
 
 int evert__loop_may_begin(const evert_loop *loop)
@@ -308,13 +323,13 @@ static int end_run(evert_loop *loop)
     return evert__loop_forked(loop) ? EVERT_ECLOSED : 0;
 }
 
-EVERT__HOT int evert_loop_run(evert_loop *loop)
+int evert_loop_run(evert_loop *loop)
 {
+    static const bool never = false;
     int rc = evert__loop_begin(loop);
     if (rc < 0)
         return rc;
-    while (evert__loop_turn(loop, EVERT_NEVER) && !loop->stopped)
-        ;
+    (void)evert__loop_turns(loop, EVERT_NEVER, &never);
     return end_run(loop);
 }
 

@@ -112,6 +112,9 @@ struct evert_loop {
  */
 bool evert__loop_turn(evert_loop *loop, evert_time deadline);
 
+/* The same, again and again, until the loop is stopped or there is enough; at least one. */
+bool evert__loop_turns(evert_loop *loop, evert_time deadline, const bool *enough);
+
 /* The same, and no short turns behind it. */
 bool evert__loop_single_turn(evert_loop *loop, evert_time deadline);
 

@@ -4,8 +4,9 @@
 #include <evert/base/error.h>
 
 #include "base/flat.h"
-#include "base/sys.h"
+#include "base/sys_flat.h"
 #include "loop/loop.h"
+#include "loop/readiness.h"
 
 EVERT__HOT void evert__fd_init(struct evert__fd *fd, evert_loop *loop, int number)
 {
@@ -28,7 +29,7 @@ EVERT__HOT void evert__fd_close(struct evert__fd *fd, void (*closed)(struct ever
     fd->closed = closed;
     bool later = loop->backend->detach(fd);
     if (!later)
-        evert__sys_close(fd->number);
+        evert__sys_close_flat(fd->number);
     fd->number = -1;
     if (!later)
         evert__fd_closed(fd);
@@ -68,14 +69,6 @@ EVERT__HOT ssize_t evert__fd_send(struct evert__fd *fd, const struct iovec *piec
     return fd->loop->backend->send(fd, pieces, count);
 }
 
-/* What a call that moves bytes to the socket came to, for the next one to know. */
-static ssize_t note_room(struct evert__fd *fd, ssize_t sent)
-{
-    if (sent == -EAGAIN)
-        fd->writable = false;
-    return sent;
-}
-
 ssize_t evert__fd_send_file(struct evert__fd *fd, int file, int64_t offset, size_t size)
 {
     if (evert__loop_forked(fd->loop))
@@ -83,7 +76,7 @@ ssize_t evert__fd_send_file(struct evert__fd *fd, int file, int64_t offset, size
     size = fd->loop->backend->room(fd, size);
     if (size == 0)
         return -EAGAIN;
-    return note_room(fd, evert__sys_sendfile(fd->number, file, offset, size));
+    return evert__readiness_sent(fd, evert__sys_sendfile(fd->number, file, offset, size));
 }
 
 ssize_t evert__fd_send_pipe(struct evert__fd *fd, int pipe, size_t size)
@@ -93,7 +86,7 @@ ssize_t evert__fd_send_pipe(struct evert__fd *fd, int pipe, size_t size)
     size = fd->loop->backend->room(fd, size);
     if (size == 0)
         return -EAGAIN;
-    return note_room(fd, evert__sys_splice_out(pipe, fd->number, size));
+    return evert__readiness_sent(fd, evert__sys_splice_out(pipe, fd->number, size));
 }
 
 ssize_t evert__source_splice(struct evert__source *source, int pipe, size_t size)

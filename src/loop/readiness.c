@@ -15,8 +15,7 @@
 #include <errno.h>
 
 #include "base/flat.h"
-#include "base/sys.h"
-#include "loop/loop.h"
+#include "loop/op_flat.h"
 
 EVERT__HOT void evert__tell_op(struct evert__op *op)
 {
@@ -81,10 +80,7 @@ EVERT__HOT ssize_t evert__readiness_send(struct evert__fd *fd, const struct iove
 {
     if (!fd->writable)
         return -EAGAIN;
-    ssize_t sent = evert__sys_send_flat(fd->number, pieces, count);
-    if (sent == -EAGAIN)
-        fd->writable = false; /* an op, which waits, will find out when it is again */
-    return sent;
+    return evert__readiness_sent(fd, evert__sys_send_flat(fd->number, pieces, count));
 }
 
 size_t evert__readiness_room(struct evert__fd *fd, size_t size)
@@ -104,13 +100,12 @@ bool evert__readiness_cancel(struct evert__op *op)
  */
 static int take_connection(struct evert__fd *fd)
 {
-    struct pollfd more = {.fd = fd->number, .events = POLLIN};
-    if (fd->taken_from && evert__sys_poll(&more, 1, 0) == 0) {
+    if (fd->taken_from && !evert__sys_is_readable_flat(fd->number)) {
         fd->taken_from = false;
         return -EAGAIN;
     }
     fd->taken_from = true;
-    return evert__sys_accept(fd->number);
+    return evert__sys_accept_flat(fd->number);
 }
 
 EVERT__HOT ssize_t evert__take_once(const struct evert__source *source, void *buffer, size_t size)
@@ -136,11 +131,7 @@ EVERT__FLAT ssize_t evert__readiness_take(struct evert__source *source, void *bu
     }
     if (!fd->readable)
         return -EAGAIN;
-    ssize_t count = evert__take_once(source, buffer, size);
-    bool is_short = count > 0 && (size_t)count < size;
-    if (count == -EAGAIN || (is_short && fd->drained_by_short_read && !fd->ended))
-        fd->readable = false;
-    return count;
+    return evert__readiness_took(fd, evert__take_once(source, buffer, size), size);
 }
 
 /* A short one has not emptied the socket: it may be the pipe that is full. */

@@ -7,6 +7,8 @@
 #ifndef EVERT_SRC_LOOP_READINESS_H
 #define EVERT_SRC_LOOP_READINESS_H
 
+#include <errno.h>
+
 #include "loop/op.h"
 
 enum { EVERT__READY_IN = 1, EVERT__READY_OUT = 2, EVERT__READY_ENDED = 4 };
@@ -24,6 +26,23 @@ size_t evert__readiness_room(struct evert__fd *fd, size_t size);
 ssize_t evert__readiness_splice(struct evert__source *source, int pipe, size_t size);
 void evert__readiness_disarm(struct evert__source *source);
 bool evert__readiness_look(struct evert__source *source);
+
+/* What a take of so many bytes came to, for the next one to know. */
+static inline ssize_t evert__readiness_took(struct evert__fd *fd, ssize_t count, size_t size)
+{
+    bool is_short = count > 0 && (size_t)count < size;
+    if (count == -EAGAIN || (is_short && fd->drained_by_short_read && !fd->ended))
+        fd->readable = false;
+    return count;
+}
+
+/* The same of a call that moves bytes to the socket. When it has room again, an op finds out. */
+static inline ssize_t evert__readiness_sent(struct evert__fd *fd, ssize_t sent)
+{
+    if (sent == -EAGAIN)
+        fd->writable = false;
+    return sent;
+}
 
 /* One call that takes from the kernel what a source has there. */
 ssize_t evert__take_once(const struct evert__source *source, void *buffer, size_t size);

@@ -18,7 +18,7 @@
 
 #include "base/flat.h"
 #include "coro/wait.h"
-#include "loop/loop.h"
+#include "loop/op_flat.h"
 #include "stream/chunk.h"
 
 enum { EVERT__LOW_WATER = 16384 };
@@ -189,7 +189,7 @@ static inline ssize_t evert__input_take(evert_stream *s, void *memory, size_t si
 {
     if (s->at_end || s->read_error < 0)
         return s->read_error;
-    ssize_t count = evert__source_take(&s->source, memory, size);
+    ssize_t count = evert__receive_flat(&s->source, memory, size);
     if (count == 0)
         s->at_end = true;
     else if (count < 0 && count != -EAGAIN)

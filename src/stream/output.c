@@ -194,7 +194,7 @@ EVERT__FLAT void evert__output_start(evert_stream *s)
     if (only == s->out.last && !s->loop->backend->gathers) {
         struct iovec piece = {(void *)(uintptr_t)(only->data + only->start),
                               only->end - only->start};
-        ssize_t result = evert__fd_send(&s->fd, &piece, 1);
+        ssize_t result = evert__send_flat(&s->fd, &piece);
         if (result != -EAGAIN)
             sent(s, result);
     }

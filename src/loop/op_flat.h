@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Taking what was received, and sending, for where each level of calls counts (base/flat.h): with a
+ * back end that tells of readiness the call to the kernel is made in the caller's own frame.
+ */
+#ifndef EVERT_SRC_LOOP_OP_FLAT_H
+#define EVERT_SRC_LOOP_OP_FLAT_H
+
+#include <evert/base/error.h>
+
+#include "base/sys_flat.h"
+#include "loop/loop.h"
+#include "loop/readiness.h"
+
+/* evert__source_take() of a RECEIVE source. */
+static inline ssize_t evert__receive_flat(struct evert__source *source, void *buffer, size_t size)
+{
+    struct evert__fd *fd = source->fd;
+    if (evert__loop_forked(fd->loop) || !fd->loop->backend->by_readiness || !fd->readable ||
+        fd->error < 0)
+        return evert__source_take(source, buffer, size);
+    return evert__readiness_took(fd, evert__sys_recv_flat(fd->number, buffer, size, 0), size);
+}
+
+/* evert__fd_send() of a single piece. */
+static inline ssize_t evert__send_flat(struct evert__fd *fd, const struct iovec *piece)
+{
+    if (evert__loop_forked(fd->loop) || !fd->loop->backend->by_readiness || !fd->writable)
+        return evert__fd_send(fd, piece, 1);
+    return evert__readiness_sent(fd, evert__sys_send_flat(fd->number, piece, 1));
+}
+
+#endif
