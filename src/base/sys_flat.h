@@ -6,6 +6,8 @@
 #ifndef EVERT_SRC_BASE_SYS_FLAT_H
 #define EVERT_SRC_BASE_SYS_FLAT_H
 
+#include <time.h>
+
 #include "base/bare.h"
 #include "base/sys.h"
 
@@ -82,6 +84,15 @@ static inline int evert__sys_epoll_wait_flat(int epoll, struct epoll_event *even
         return evert__sys_epoll_wait(epoll, events, count, timeout);
     return (int)evert__bare(SYS_epoll_pwait, epoll, (long)events, count, timeout > 0 ? -1 : 0, 0,
                             0);
+}
+
+static inline evert_time evert__sys_clock_flat(void)
+{
+    struct timespec now;
+    if (evert__sys_hooked())
+        return evert__sys_clock();
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (evert_time)now.tv_sec * EVERT_SECOND + now.tv_nsec;
 }
 
 /* Whether a descriptor has something to read, or something else to tell. */

@@ -307,8 +307,9 @@ evert_spawn_options evert_spawn_defaults(void)
     return (evert_spawn_options){0};
 }
 
-EVERT__HOT int evert_spawn_with_at(evert_scope *given, const evert_spawn_options *options,
-                                   evert_fn *fn, void *arg, const char *name, const char *place)
+EVERT__HOT int evert__spawn(evert_scope *given, const evert_spawn_options *options, evert_fn *fn,
+                            void *arg, const char *name, const char *place,
+                            struct evert__task **ret)
 {
     struct evert__scope *scope = inside(given);
     struct evert__task *task;
@@ -328,11 +329,20 @@ EVERT__HOT int evert_spawn_with_at(evert_scope *given, const evert_spawn_options
     task->cut = scope->cancelled;
     evert__list_append(&scope->children, &task->sibling);
     scope->live++;
-    if (options->ret_task != NULL) {
+    *ret = task;
+    return 0;
+}
+
+EVERT__HOT int evert_spawn_with_at(evert_scope *scope, const evert_spawn_options *options,
+                                   evert_fn *fn, void *arg, const char *name, const char *place)
+{
+    struct evert__task *task;
+    int rc = evert__spawn(scope, options, fn, arg, name, place, &task);
+    if (rc == 0 && options->ret_task != NULL) {
         task->kept = true;
         *options->ret_task = (evert_task *)task;
     }
-    return 0;
+    return rc;
 }
 
 EVERT__HOT int evert_spawn_at(evert_scope *scope, evert_fn *fn, void *arg, const char *name,

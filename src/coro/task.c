@@ -115,7 +115,7 @@ EVERT__FLAT void evert__task_resume(struct evert__ready *ready)
  * For the new task the stack that this is called on is the loop's, whichever it is: that is where
  * the task goes when it waits. What was there before is put back then.
  */
-void evert__task_start(struct evert__task *task)
+EVERT__HOT void evert__task_start(struct evert__task *task)
 {
     struct evert__tasks *tasks = evert__tasks_get(task->loop);
     struct evert__context context = tasks->context;

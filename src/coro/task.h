@@ -131,6 +131,10 @@ int evert__coro_task(evert_loop *loop, evert_coro *coro, struct evert__task **re
 /* Takes a coroutine object that cannot be run. */
 void evert__coro_drop(evert_coro *coro);
 
+/* evert_spawn_with_at(), which gives the task itself. */
+int evert__spawn(evert_scope *scope, const evert_spawn_options *options, evert_fn *fn, void *arg,
+                 const char *name, const char *place, struct evert__task **ret);
+
 /*
  * Runs a new task at once, up to its first wait or its end, instead of in the next turn. May be
  * called wherever its loop is the one that runs on this thread, also in another task.

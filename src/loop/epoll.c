@@ -132,19 +132,6 @@ static struct evert__fd *whose(const struct state *state, uint64_t whom)
     return fd != NULL && fd->slot == whom >> 32 ? fd : NULL;
 }
 
-static unsigned events_of(uint32_t told)
-{
-    unsigned events = 0;
-    if (told & EPOLLIN)
-        events |= EVERT__READY_IN;
-    if (told & EPOLLOUT)
-        events |= EVERT__READY_OUT;
-    /* Urgent data too makes a read come back short with more behind it. */
-    if (told & (EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI))
-        events |= EVERT__READY_ENDED;
-    return events;
-}
-
 EVERT__HOT static void wait(evert_loop *loop, evert_time timeout)
 {
     struct state *state = loop->backend_state;
@@ -154,7 +141,7 @@ EVERT__HOT static void wait(evert_loop *loop, evert_time timeout)
     for (int i = 0; i < count; i++) {
         struct evert__fd *fd = whose(state, state->events[i].data.u64);
         if (fd != NULL)
-            evert__readiness_event(fd, events_of(state->events[i].events));
+            evert__readiness_event(fd, state->events[i].events);
         else if (!state->closing) /* else it may be one that was closed by an event before */
             for_nobody = true;
     }

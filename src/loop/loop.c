@@ -7,6 +7,7 @@
 #include "base/alloc.h"
 #include "base/flat.h"
 #include "base/log.h"
+#include "base/sys_flat.h"
 #include "base/time.h"
 #include "loop/watch.h"
 
@@ -260,7 +261,7 @@ EVERT__HOT static bool end_closed(evert_loop *loop)
 static inline bool turn(evert_loop *loop, evert_time deadline)
 {
     loop->backend->wait(loop, time_to_wait(loop, deadline));
-    loop->now = evert__clock();
+    loop->now = evert__sys_clock_flat();
     if (has_timers(loop))
         evert__timers_expire(loop);
     do {

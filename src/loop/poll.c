@@ -104,17 +104,12 @@ static void wait(evert_loop *loop, evert_time timeout)
      * events are told there, once; a newcomer has none, even if it has the number of one closed.
      */
     for (uint32_t i = count; i-- > 0 && told > 0;) {
-        int events = i < state->count ? state->asked[i].revents : 0;
+        unsigned events = i < state->count ? (unsigned short)state->asked[i].revents : 0;
         if (events == 0)
             continue;
         told--;
         state->asked[i].revents = 0;
-        evert__readiness_event(state->fds[i],
-                               (events & POLLIN ? (unsigned)EVERT__READY_IN : 0) |
-                                   (events & POLLOUT ? (unsigned)EVERT__READY_OUT : 0) |
-                                   (events & (POLLRDHUP | POLLHUP | POLLERR | POLLNVAL)
-                                        ? (unsigned)EVERT__READY_ENDED
-                                        : 0));
+        evert__readiness_event(state->fds[i], events);
     }
 }
 

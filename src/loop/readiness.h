@@ -8,12 +8,21 @@
 #define EVERT_SRC_LOOP_READINESS_H
 
 #include <errno.h>
+#include <poll.h>
 
 #include "loop/op.h"
 
-enum { EVERT__READY_IN = 1, EVERT__READY_OUT = 2, EVERT__READY_ENDED = 4 };
+/*
+ * What the kernel says of a descriptor, in the bits of poll(2), which are those of epoll(7), too.
+ * Urgent data, as an end, makes a read come back short with more behind it.
+ */
+enum {
+    EVERT__READY_IN = POLLIN,
+    EVERT__READY_OUT = POLLOUT,
+    EVERT__READY_ENDED = POLLRDHUP | POLLHUP | POLLERR | POLLNVAL | POLLPRI
+};
 
-/* Tells a descriptor what the kernel said about it: any of the above. */
+/* Tells a descriptor what the kernel said about it. */
 void evert__readiness_event(struct evert__fd *fd, unsigned events);
 
 /* For the tables; `attach` registers a descriptor with the kernel, when waiting first begins. */

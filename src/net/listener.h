@@ -11,6 +11,8 @@
 #include "loop/loop.h"
 #include "net/endpoint.h"
 
+enum { EVERT__ACCEPTS = 64 }; /* in one step, until the others get their turn */
+
 struct evert_listener {
     evert_loop *loop;
     struct evert__fd fd;

@@ -70,6 +70,7 @@ int evert__connection_new(evert_loop *loop, evert_stream **ret)
     evert__source_init(&s->source, &s->fd, EVERT__SOURCE_RECEIVE, may_read);
     s->flush.run = flush;
     s->step.run = evert__take_for_reader;
+    s->open = EVERT__OPEN_WHOLE;
     s->line_limit = EVERT_LINE_LIMIT;
     s->close_limit = 2000;
     s->high = EVERT_HIGH_WATER;

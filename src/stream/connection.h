@@ -21,7 +21,10 @@
 #include "loop/op_flat.h"
 #include "stream/chunk.h"
 
-enum { EVERT__LOW_WATER = 16384 };
+enum {
+    EVERT__LOW_WATER = 16384,
+    EVERT__OPEN_WHOLE = EVERT__CHUNK_ROOM + 1 /* `open` of a stream with nothing to send */
+};
 
 struct evert__input {
     char *data; /* NULL while there is nothing in it */
@@ -77,16 +80,16 @@ struct evert_stream {
     bool dropping : 1; /* the rest of a line that was too long */
     bool taken : 1;    /* by close or abort */
     bool in_steps : 1; /* the writer has begun something that a close cuts in the middle */
+    bool in_call : 1;  /* the protocol looks at the input buffer: it stays, or is left to it */
     /* The transport's face: see face.h. */
     bool made : 1;   /* there is one, and it has heard connection_made() */
     bool paused : 1; /* reading is */
     bool offer : 1;  /* there is input that it has not seen */
     bool eof_told : 1;
-    bool above : 1;   /* the high-water mark: it has heard pause_writing(), and not yet resume */
-    bool losing : 1;  /* closed as soon as the producer is done */
-    bool hungry : 1;  /* all was sent: a producer that is pulled is to be asked for more */
-    bool leaves : 1;  /* what it is given it may leave, and get again */
-    bool in_call : 1; /* it looks at the input buffer, which has to stay, or be left to it */
+    bool above : 1;  /* the high-water mark: it has heard pause_writing(), and not yet resume */
+    bool losing : 1; /* closed as soon as the producer is done */
+    bool hungry : 1; /* all was sent: a producer that is pulled is to be asked for more */
+    bool leaves : 1; /* what it is given it may leave, and get again */
     /*
      * So much room the reader who waits wants to have filled for him, where UINT16_MAX stands for
      * EVERT__AHEAD; 0: he takes himself.
@@ -289,6 +292,7 @@ static inline bool evert__output_put_small(evert_stream *s, const void *data, si
 static inline int evert__output_append(evert_stream *s, const void *data, size_t size)
 {
     struct evert__output *out = &s->out;
+    s->open = 0; /* until it is known how much room is left behind it */
     if (out->last == NULL && size <= EVERT__CHUNK_ROOM)
         (void)evert__output_begin(s);
     if (out->last == NULL || size > evert__output_room(out))

@@ -168,7 +168,7 @@ EVERT__HOT static void sent(evert_stream *s, ssize_t result)
     if (s->writer != NULL && s->out.queued <= s->writer_wants)
         evert__wake(s->writer, 0);
     if (s->out.queued == 0 && is_open(s))
-        s->open = EVERT__CHUNK_ROOM + 1;
+        s->open = EVERT__OPEN_WHOLE;
 }
 
 /* Of several pieces, or what is to go together with others': by ops. */

@@ -10,8 +10,6 @@
 #include "stream/face.h"
 #include "stream/listen.h"
 
-enum { ACCEPTS = 64 }; /* in one step, until the others get their turn */
-
 #define CONNECT_LIMIT (30 * EVERT_SECOND)
 
 evert_protocol *evert_build_protocol(evert_factory *factory)
@@ -104,7 +102,7 @@ EVERT__HOT static void accept_all(struct evert__ready *ready)
     int number = -EAGAIN;
 
     evert__ready_push(loop, &l->accept); /* for the next turn, unless there is nothing left */
-    for (int i = 0; i < ACCEPTS; i++) {
+    for (int i = 0; i < EVERT__ACCEPTS; i++) {
         number = evert__listener_take(&l->listener);
         if (number < 0)
             break;

@@ -68,7 +68,12 @@ static void leave_alone(struct evert__server *server, evert_loop *loop)
     }
 }
 
-static bool stop_waiting(struct evert__waiter *waiter)
+struct parting {
+    struct evert__waiter waiter;
+    struct evert__server *server;
+};
+
+static bool stop_parting(struct evert__waiter *waiter)
 {
     (void)waiter;
     return true;
@@ -76,11 +81,11 @@ static bool stop_waiting(struct evert__waiter *waiter)
 
 static void await_farewells(struct evert__server *server, struct evert__task *self)
 {
-    struct evert__waiter waiter = {.cancel = stop_waiting};
+    struct parting parting = {.waiter.cancel = stop_parting, .server = server};
     if (server->leaving == 0)
         return;
-    server->waiter = &waiter;
-    evert__wait(self, &waiter);
+    server->waiter = &parting.waiter;
+    evert__wait(self, &parting.waiter);
     server->waiter = NULL;
 }
 
@@ -101,26 +106,106 @@ EVERT__HOT static int serve_one(void *arg)
     return cut ? rc : 0;
 }
 
-EVERT__HOT static int accept_all(struct evert__server *server)
+/* ---- Accepting, which the loop does: the task that serves waits for the end of it ---- */
+
+struct serving {
+    struct evert__waiter waiter;
+    struct evert__server *server;
+    struct evert__timer accept; /* run when there may be somebody; set for a pause */
+    struct evert__ready ending; /* run when the program is told to end */
+};
+
+static void log_want_of_memory(const struct evert__server *server)
 {
+    if (evert__listener_may_tell(server->listener))
+        evert__log(EVERT_LOG_WARNING, "%s on %s: no memory for a connection", server->name,
+                   server->address);
+}
+
+static int accept_one(struct evert__server *server, int number)
+{
+    static const evert_spawn_options usual;
+    evert_listener *listener = server->listener;
+    struct evert__task *task;
     evert_stream *s;
-    for (;;) {
-        int rc = evert_accept(server->listener, &s);
-        if (rc == 0) {
-            s->served = true;
-            rc = evert_spawn_at(&server->tasks, serve_one, s, server->name, server->place);
-            if (rc < 0)
-                evert_abort(s);
-        }
-        if (rc == -ENOMEM) {
-            if (evert__listener_may_tell(server->listener))
-                evert__log(EVERT_LOG_WARNING, "%s on %s: no memory for a connection", server->name,
-                           server->address);
-            rc = evert_sleep(PAUSE);
-        }
-        if (rc < 0)
-            return rc;
+    int rc = evert__connection_accepted(listener->loop, number, listener->is_tcp, &s);
+    if (rc < 0)
+        return rc;
+    s->served = true;
+    rc = evert__spawn(&server->tasks, &usual, serve_one, s, server->name, server->place, &task);
+    if (rc < 0)
+        evert__close_now(s, true);
+    else if (listener->loop->watch == NULL) /* else each run of a task is watched by itself */
+        evert__task_start(task);
+    return rc;
+}
+
+/* A handler that has begun may have ended all this; its server stands still meanwhile. */
+EVERT__HOT static void accept_all(struct evert__ready *ready)
+{
+    struct serving *serving = EVERT__CONTAINER(ready, struct serving, accept.ready);
+    evert_listener *listener = serving->server->listener;
+    int rc = 0;
+    for (int i = 0; i < EVERT__ACCEPTS && rc >= 0; i++) {
+        if (serving->waiter.done || evert__loop_forked(listener->loop))
+            return;
+        rc = evert__listener_take(listener);
+        if (rc >= 0)
+            rc = accept_one(serving->server, rc);
     }
+    if (serving->waiter.done || evert__loop_forked(listener->loop))
+        return;
+    if (rc == -ENOMEM) {
+        log_want_of_memory(serving->server);
+        evert__timer_set(listener->loop, &serving->accept, evert_after(PAUSE));
+    } else if (rc < 0 && rc != -EAGAIN) {
+        evert__wake(&serving->waiter, rc);
+    } else if (rc >= 0 || evert__listener_arm(listener)) {
+        evert__ready_push(listener->loop, &serving->accept.ready);
+    }
+}
+
+EVERT__HOT static void may_accept(evert_listener *listener)
+{
+    struct serving *serving = EVERT__CONTAINER(listener->waiter, struct serving, waiter);
+    evert__ready_push(listener->loop, &serving->accept.ready);
+}
+
+static void told_to_end(struct evert__ready *ready)
+{
+    evert__wake(&EVERT__CONTAINER(ready, struct serving, ending)->waiter, EVERT_ECLOSED);
+}
+
+static bool stop_serving(struct evert__waiter *waiter)
+{
+    evert__listener_disarm(EVERT__CONTAINER(waiter, struct serving, waiter)->server->listener);
+    return true;
+}
+
+/* Until that is over: why. */
+static int accept_until_the_end(struct evert__server *server, struct evert__task *self)
+{
+    struct serving serving = {.waiter.cancel = stop_serving,
+                              .server = server,
+                              .accept.ready.run = accept_all,
+                              .ending.run = told_to_end};
+    evert_listener *listener = server->listener;
+    if (listener->waiter != NULL)
+        return -EBUSY;
+    if (self->loop->ending || evert__loop_forked(self->loop))
+        return EVERT_ECLOSED;
+    listener->waiter = &serving.waiter;
+    listener->ready = may_accept;
+    evert__list_append(&self->loop->servers, &serving.ending.link);
+    evert__ready_push(self->loop, &serving.accept.ready);
+    evert__wait(self, &serving.waiter);
+    listener->waiter = NULL;
+    evert__link_remove(&serving.ending.link);
+    evert__timer_unset(self->loop, &serving.accept);
+    int rc = serving.waiter.result;
+    if (rc == -ECANCELED || rc == EVERT_ECLOSED)
+        return rc;
+    return evert__fail(self, rc, "accept on %s: %s", listener->address, evert_strerror(rc));
 }
 
 EVERT__HOT int evert_serve_at(evert_listener *listener, evert_handler *handler, void *arg,
@@ -141,7 +226,7 @@ EVERT__HOT int evert_serve_at(evert_listener *listener, evert_handler *handler, 
     memcpy(server.address, listener->address, sizeof(server.address));
     evert_scope_enter(&server.tasks, EVERT_NEVER);
     evert_scope_keep_going(&server.tasks);
-    rc = accept_all(&server);
+    rc = accept_until_the_end(&server, self);
     evert_listener_close(listener); /* at once, so that newcomers do not wait for nothing */
     if (rc == EVERT_ECLOSED)
         rc = 0; /* the program is ending: those that are served may finish */

@@ -38,14 +38,15 @@ SYSTEM_CALLS = """
     sigtimedwait
     fork vfork execve waitpid waitid
     clock_gettime clock_nanosleep nanosleep gettimeofday
-    getaddrinfo getnameinfo getrandom syscall
+    getaddrinfo getnameinfo getrandom syscall evert__bare
 """.split()
 
 MEMORY_CALLS = ("malloc calloc realloc reallocarray free strdup strndup asprintf vasprintf "
                 "aligned_alloc posix_memalign").split()
 
 # Where system calls stand.
-SEAM = ("src/base/sys.c", "src/base/sys_file.c", "src/base/sys_uring.c")
+SEAM = ("src/base/sys.c", "src/base/sys_file.c", "src/base/sys_uring.c", "src/base/sys_flat.h",
+        "src/base/bare.h")
 
 # Where a call may stand all the same: {(file, call): why}.
 EXCEPTIONS = {

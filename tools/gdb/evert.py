@@ -242,6 +242,10 @@ def descriptor(stream):
     return f"on descriptor {int(stream['fd']['number'])}"
 
 
+def address_of(listener):
+    return "on " + text(listener["address"].address.cast(CHARS()))
+
+
 def of_sleep(sleep, loop):
     left = int(sleep["timer"]["when"]) - clock(loop)
     return f"for {span(left)} more" if left > 0 else "which is over"
@@ -276,8 +280,10 @@ WAITS = {
     "stop_awaiting": ("struct await",
                       lambda w, _: f"of {short(text(w['awaiter']['deferred']['place']))}"),
     "stop_looking_up": ("struct looking_up", lambda *_: "that looks a name up"),
-    "stop_accepting": ("struct accepting", lambda w, _: "on " + text(
-        w["listener"]["address"].address.cast(CHARS()))),
+    "stop_accepting": ("struct accepting", lambda w, _: address_of(w["listener"])),
+    "stop_serving": ("struct serving", lambda w, _: address_of(w["server"]["listener"])),
+    "stop_parting": ("struct parting",
+                     lambda w, _: f"for {counted(int(w['server']['leaving']), 'connection')}"),
     "stop_connecting": ("struct connecting", of_connecting),
     "stop_file": ("struct file_wait", of_file),
     "stop_reading": ("struct reading", lambda w, _: descriptor(w["stream"])),
