@@ -8,14 +8,7 @@
 
 #include <stddef.h>
 
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define EVERT__ASAN 1
-#endif
-#endif
-#if defined(__SANITIZE_ADDRESS__)
-#define EVERT__ASAN 1
-#endif
+#include "base/sanitizer.h"
 
 #ifdef EVERT__ASAN
 #include <sanitizer/asan_interface.h>

@@ -12,17 +12,10 @@
 
 #include <sys/syscall.h>
 
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(memory_sanitizer) || \
-    __has_feature(thread_sanitizer)
-#define EVERT__SANITIZED 1
-#endif
-#endif
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define EVERT__SANITIZED 1
-#endif
+#include "sanitizer.h"
 
-#if defined(__LP64__) && !defined(EVERT__SANITIZED) && (defined(__x86_64__) || defined(__aarch64__))
+#if defined(__LP64__) && (defined(__x86_64__) || defined(__aarch64__)) && !defined(EVERT__ASAN) && \
+    !defined(EVERT__MSAN) && !defined(EVERT__TSAN)
 #define EVERT__BARE 1
 
 /* What the call gives: an error as its negated number. */

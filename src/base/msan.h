@@ -10,11 +10,10 @@
 
 #include <stddef.h>
 
-#if defined(__has_feature)
-#if __has_feature(memory_sanitizer)
-#define EVERT__MSAN 1
+#include "base/sanitizer.h"
+
+#ifdef EVERT__MSAN
 #include <sanitizer/msan_interface.h>
-#endif
 #endif
 
 /* The system has written here. */

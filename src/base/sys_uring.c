@@ -7,15 +7,10 @@
 
 #include "base/bare.h"
 #include "base/flat.h"
+#include "base/sanitizer.h"
 #include "base/sys.h"
 #include "base/sys_make.h"
 #include "base/time.h"
-
-#if defined(__has_feature)
-#define THREAD_SANITIZER __has_feature(thread_sanitizer)
-#else
-#define THREAD_SANITIZER 0
-#endif
 
 int evert__sys_uring_setup(struct io_uring *ring, unsigned entries, struct io_uring_params *params)
 {
@@ -24,7 +19,7 @@ int evert__sys_uring_setup(struct io_uring *ring, unsigned entries, struct io_ur
 
 void evert__sys_uring_exit(struct io_uring *ring)
 {
-#if defined(__SANITIZE_THREAD__) || THREAD_SANITIZER
+#ifdef EVERT__TSAN
     /* As below, but so that the sanitizer sees the memory go, which may be another ring's next. */
     munmap(ring->sq.sqes, ring->sq.ring_entries * sizeof(*ring->sq.sqes));
     if (ring->cq.ring_ptr != ring->sq.ring_ptr)

@@ -11,15 +11,6 @@
 
 #include "base/asan.h"
 
-#if defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define EVERT__TSAN 1
-#endif
-#endif
-#if defined(__SANITIZE_THREAD__)
-#define EVERT__TSAN 1
-#endif
-
 #ifdef EVERT__TSAN
 #include <sanitizer/tsan_interface.h>
 #endif

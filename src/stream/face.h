@@ -35,8 +35,7 @@ static inline bool evert__transport_is(const evert_stream *s, const evert_protoc
 /* Whether it may be given input. */
 static inline bool evert__transport_reads(const evert_stream *s, const evert_protocol *protocol)
 {
-    return s->protocol == protocol && s->closing == EVERT__OPEN && s->made && !s->paused &&
-           !s->losing;
+    return evert__transport_is(s, protocol) && !s->paused && !s->losing;
 }
 
 /* Gives the connection to a protocol, which has none; a step is to tell it. */
