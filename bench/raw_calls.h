@@ -14,22 +14,19 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#ifdef EVERT__BARE
 static inline long raw_call(long number, long a, long b, long c, long d)
 {
+#ifdef EVERT__BARE
     long result = evert__bare(number, a, b, c, d, 0, 0);
 
     if (__builtin_expect(result >= 0, 1))
         return result;
     errno = (int)-result;
     return -1;
-}
 #else
-static inline long raw_call(long number, long a, long b, long c, long d)
-{
     return syscall(number, a, b, c, d, 0L, 0L);
-}
 #endif
+}
 
 static inline ssize_t raw_recv(int fd, void *buffer, size_t size)
 {

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Which sanitizer this is built with: EVERT__ASAN, EVERT__MSAN or EVERT__TSAN is defined, or none.
- */
+/* With which sanitizer this is built: EVERT__ASAN, EVERT__MSAN or EVERT__TSAN, or none of them. */
 #ifndef EVERT_SRC_BASE_SANITIZER_H
 #define EVERT_SRC_BASE_SANITIZER_H
 

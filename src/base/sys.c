@@ -15,6 +15,7 @@
 
 #include "base/flat.h"
 #include "base/msan.h"
+#include "base/sys_flat.h"
 #include "base/sys_make.h"
 #include "base/time.h"
 
@@ -320,12 +321,8 @@ EVERT__HOT int evert__sys_poll(struct pollfd *fds, nfds_t count, evert_time time
 
 EVERT__HOT evert_time evert__sys_clock(void)
 {
-    struct timespec now;
     int64_t result;
-    if (ASK(CLOCK, NULL, result))
-        return result;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (evert_time)now.tv_sec * EVERT_SECOND + now.tv_nsec;
+    return ASK(CLOCK, NULL, result) ? result : evert__sys_read_clock();
 }
 
 void *evert__sys_map(size_t size, int *ret_error)

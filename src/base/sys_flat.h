@@ -86,13 +86,17 @@ static inline int evert__sys_epoll_wait_flat(int epoll, struct epoll_event *even
                             0);
 }
 
-static inline evert_time evert__sys_clock_flat(void)
+/* The call itself, with no hook. */
+static inline evert_time evert__sys_read_clock(void)
 {
     struct timespec now;
-    if (evert__sys_hooked())
-        return evert__sys_clock();
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (evert_time)now.tv_sec * EVERT_SECOND + now.tv_nsec;
+}
+
+static inline evert_time evert__sys_clock_flat(void)
+{
+    return evert__sys_hooked() ? evert__sys_clock() : evert__sys_read_clock();
 }
 
 /* Whether a descriptor has something to read, or something else to tell. */

@@ -80,16 +80,16 @@ struct evert_stream {
     bool dropping : 1; /* the rest of a line that was too long */
     bool taken : 1;    /* by close or abort */
     bool in_steps : 1; /* the writer has begun something that a close cuts in the middle */
-    bool in_call : 1;  /* the protocol looks at the input buffer: it stays, or is left to it */
     /* The transport's face: see face.h. */
     bool made : 1;   /* there is one, and it has heard connection_made() */
     bool paused : 1; /* reading is */
     bool offer : 1;  /* there is input that it has not seen */
     bool eof_told : 1;
-    bool above : 1;  /* the high-water mark: it has heard pause_writing(), and not yet resume */
-    bool losing : 1; /* closed as soon as the producer is done */
-    bool hungry : 1; /* all was sent: a producer that is pulled is to be asked for more */
-    bool leaves : 1; /* what it is given it may leave, and get again */
+    bool above : 1;   /* the high-water mark: it has heard pause_writing(), and not yet resume */
+    bool losing : 1;  /* closed as soon as the producer is done */
+    bool hungry : 1;  /* all was sent: a producer that is pulled is to be asked for more */
+    bool leaves : 1;  /* what it is given it may leave, and get again */
+    bool in_call : 1; /* it looks at the input buffer, which has to stay, or be left to it */
     /*
      * So much room the reader who waits wants to have filled for him, where UINT16_MAX stands for
      * EVERT__AHEAD; 0: he takes himself.

@@ -122,13 +122,15 @@ static void log_want_of_memory(const struct evert__server *server)
                    server->address);
 }
 
-static int accept_one(struct evert__server *server, int number)
+static int accept_one(struct evert__server *server)
 {
     static const evert_spawn_options usual;
     evert_listener *listener = server->listener;
     struct evert__task *task;
     evert_stream *s;
-    int rc = evert__connection_accepted(listener->loop, number, listener->is_tcp, &s);
+    int rc = evert__listener_take(listener);
+    if (rc >= 0)
+        rc = evert__connection_accepted(listener->loop, rc, listener->is_tcp, &s);
     if (rc < 0)
         return rc;
     s->served = true;
@@ -141,19 +143,19 @@ static int accept_one(struct evert__server *server, int number)
 }
 
 /* A handler that has begun may have ended all this; its server stands still meanwhile. */
+static bool is_over(const struct serving *serving)
+{
+    return serving->waiter.done || evert__loop_forked(serving->server->listener->loop);
+}
+
 EVERT__HOT static void accept_all(struct evert__ready *ready)
 {
     struct serving *serving = EVERT__CONTAINER(ready, struct serving, accept.ready);
     evert_listener *listener = serving->server->listener;
     int rc = 0;
-    for (int i = 0; i < EVERT__ACCEPTS && rc >= 0; i++) {
-        if (serving->waiter.done || evert__loop_forked(listener->loop))
-            return;
-        rc = evert__listener_take(listener);
-        if (rc >= 0)
-            rc = accept_one(serving->server, rc);
-    }
-    if (serving->waiter.done || evert__loop_forked(listener->loop))
+    for (int i = 0; i < EVERT__ACCEPTS && rc >= 0 && !is_over(serving); i++)
+        rc = accept_one(serving->server);
+    if (is_over(serving))
         return;
     if (rc == -ENOMEM) {
         log_want_of_memory(serving->server);
