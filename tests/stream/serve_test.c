@@ -560,7 +560,7 @@ static int accept_until_told(void *unused)
     check_rc(evert_spawn(&scope, raise_when_it_accepts, l), 0);
     check_rc(evert_accept(l, &s), EVERT_ECLOSED);
     check_rc(evert_accept(l, &s), EVERT_ECLOSED); /* from now on */
-    evert_listener_close(l);
+    check_rc(evert_serve(l, echo, NULL), 0);      /* nor does it serve anybody */
     return evert_scope_leave(&scope, 0);
 }
 

@@ -410,8 +410,15 @@ static void write_many(struct talker *t, char call)
 {
     if (call != 'D')
         return;
-    for (int i = 0; i < 100; i++)
-        check_rc(evert_transport_printf(transport_of(t), "%03d,", i), 0);
+    for (int i = 0; i < 100; i++) {
+        char text[16];
+        snprintf(text, sizeof(text), "%03d,", i);
+        evert_bytes pieces[] = {{text, 3}, {text + 3, 1}};
+        if (i % 2)
+            check_rc(evert_transport_writev(transport_of(t), pieces, COUNT_OF(pieces)), 0);
+        else
+            check_rc(evert_transport_printf(transport_of(t), "%s", text), 0);
+    }
 }
 
 static void test_writes_of_a_turn_are_gathered_in_one_send(void **state)
