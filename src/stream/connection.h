@@ -16,6 +16,7 @@
 
 #include <evert/stream/stream.h>
 
+#include "base/copy.h"
 #include "base/flat.h"
 #include "coro/wait.h"
 #include "loop/op_flat.h"
@@ -253,13 +254,13 @@ static inline size_t evert__output_room(const struct evert__output *out)
     return out->last != NULL ? EVERT__CHUNK_ROOM - out->last->end : 0;
 }
 
-/* Fills the last chunk with bytes for which it has room. */
-static inline void evert__output_put(struct evert__output *out, const void *data, size_t size)
+/* Where the last chunk takes bytes for which it has room; they are counted as written. */
+static inline char *evert__output_place(struct evert__output *out, size_t size)
 {
     char *end = out->last->data + out->last->end;
     out->last->end += (uint32_t)size;
     out->queued += size;
-    memcpy(end, data, size); /* last, so that nothing has to be kept over it */
+    return end;
 }
 
 /* Makes the first chunk, where none waits. False: no memory. */
@@ -285,8 +286,21 @@ static inline bool evert__output_put_small(evert_stream *s, const void *data, si
         evert__output_due(s);
     }
     s->open = (uint16_t)(s->open - size);
-    evert__output_put(&s->out, data, size);
+    memcpy(evert__output_place(&s->out, size), data, size);
     return true;
+}
+
+/* Whether these are a few bytes behind others that wait to be sent: the most common write. */
+static inline bool evert__output_takes_few(const evert_stream *s, size_t size)
+{
+    return size - 1 < EVERT__FEW && size < s->open && s->out.last != NULL;
+}
+
+/* Calls nothing, so who does no more than this has no frame. */
+static inline void evert__output_put_few(evert_stream *s, const void *data, size_t size)
+{
+    s->open = (uint16_t)(s->open - size);
+    evert__copy_few(evert__output_place(&s->out, size), data, size);
 }
 
 static inline int evert__output_append(evert_stream *s, const void *data, size_t size)
@@ -297,7 +311,7 @@ static inline int evert__output_append(evert_stream *s, const void *data, size_t
         (void)evert__output_begin(s);
     if (out->last == NULL || size > evert__output_room(out))
         return evert__output_append_more(s, data, size);
-    evert__output_put(out, data, size);
+    memcpy(evert__output_place(out, size), data, size);
     return 0;
 }
 

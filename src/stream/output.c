@@ -47,7 +47,7 @@ int evert__output_append_more(evert_stream *s, const char *data, size_t size)
     for (struct evert__chunk *c = out->last; size > 0 && c != NULL; c = c->next) {
         out->last = c;
         size_t room = evert__output_room(out), part = size < room ? size : room;
-        evert__output_put(out, data, part);
+        memcpy(evert__output_place(out, part), data, part);
         data += part;
         size -= part;
     }

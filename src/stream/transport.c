@@ -72,16 +72,19 @@ write_pieces(evert_stream *s, const evert_bytes *pieces, size_t count)
 EVERT__HOT __attribute__((noinline)) static int write_any(evert_stream *s, const void *data,
                                                           size_t size)
 {
+    /* More than a few bytes, or the first of those that wait to be sent. */
+    if (s != NULL && size > 0 && size < s->open && s->out.queued + size <= s->high &&
+        evert__output_put_small(s, data, size))
+        return 0;
     return write_pieces(s, &(evert_bytes){data, size}, 1);
 }
 
 EVERT__HOT int evert_transport_write(evert_transport *transport, const void *data, size_t size)
 {
     evert_stream *s = evert__stream_of(transport);
-    /* The most common case: a few bytes behind others that wait to be sent. */
-    if (s == NULL || size == 0 || size >= s->open || s->out.queued + size > s->high ||
-        !evert__output_put_small(s, data, size))
+    if (s == NULL || !evert__output_takes_few(s, size) || s->out.queued + size > s->high)
         return write_any(s, data, size);
+    evert__output_put_few(s, data, size);
     return 0;
 }
 

@@ -190,6 +190,10 @@ EVERT__FLAT __attribute__((noinline)) static int write_any(evert_stream *s, cons
                                                            size_t size)
 {
     struct evert__task *self;
+    /* More than a few bytes, or the first of those that wait to be sent. */
+    if (size > 0 && size < s->open && evert__at_once(s->loop) &&
+        evert__output_put_small(s, data, size))
+        return 0;
     int rc = evert__write_begin(s, &self);
     if (rc == 0 && size > 0) {
         if (self->root || size > EVERT_HIGH_WATER || s->out.queued + size > EVERT_HIGH_WATER)
@@ -206,10 +210,9 @@ EVERT__FLAT __attribute__((noinline)) static int write_any(evert_stream *s, cons
 
 EVERT__HOT int evert_write(evert_stream *s, const void *data, size_t size)
 {
-    /* The most common case: a few bytes behind others that wait to be sent. */
-    if (size == 0 || size >= s->open || !evert__at_once(s->loop) ||
-        !evert__output_put_small(s, data, size))
+    if (!evert__output_takes_few(s, size) || !evert__at_once(s->loop))
         return write_any(s, data, size);
+    evert__output_put_few(s, data, size);
     return 0;
 }
 
