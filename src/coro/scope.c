@@ -117,7 +117,7 @@ static void enter(struct evert__scope *scope, evert_time deadline, bool shield)
     scope->owner = self;
     scope->parent = self->scope;
     scope->cancelled = !shield && evert__task_cancelled(self);
-    self->scope = scope;
+    evert__task_set_scope(self, scope);
     set_deadline(scope, deadline);
 }
 
@@ -247,7 +247,7 @@ static int leave(struct evert__scope *scope, int rc)
     evert__timer_unset(owner->loop, &scope->deadline);
     rc = outcome(scope, rc, cut);
     scope->left = true;
-    owner->scope = scope->parent;
+    evert__task_set_scope(owner, scope->parent);
     evert__description_move(&owner->description, &scope->description, rc);
     evert__description_free(&scope->description);
     return rc;

@@ -163,6 +163,7 @@ EVERT__HOT int evert__task_new(evert_loop *loop, struct evert__scope *home,
     task->stack = stack;
     task->ready.run = evert__task_resume;
     task->loop = loop;
+    evert__task_set_scope(task, NULL);
     task->home = home;
     task->fn = fn;
     task->arg = arg;
@@ -260,6 +261,7 @@ EVERT__HOT int evert__tasks_of(evert_loop *loop, struct evert__tasks **ret)
         tasks->loop = loop;
         tasks->root.root = true;
         tasks->root.loop = loop;
+        evert__task_set_scope(&tasks->root, NULL);
         tasks->root.name = "main";
         tasks->root.place = "";
         tasks->root.budget = EVERT__BUDGET;

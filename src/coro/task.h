@@ -74,12 +74,13 @@ struct evert__task {
     struct evert__ready ready;
     struct evert__context context; /* while suspended */
     evert_loop *loop;
-    struct evert__scope *scope;   /* the innermost that it is in */
+    const bool *cancelled;        /* of the innermost scope that it is in, or its own `cut` */
     struct evert__waiter *waiter; /* while it waits */
     int budget; /* calls that it may still complete without waiting before it has to yield */
     bool root, cut, ended;
     bool kept; /* somebody has a handle: the stack stays when it has ended */
 
+    struct evert__scope *scope; /* the innermost that it is in */
     struct evert__scope *home;  /* that it was spawned into; NULL for a main task and the root */
     struct evert__link sibling; /* in home */
     struct evert__link all;     /* in the loop's list */
@@ -155,9 +156,16 @@ static inline struct evert__tasks *evert__tasks_get(const evert_loop *loop)
     return (struct evert__tasks *)loop->parts[EVERT__PART_TASKS];
 }
 
+/* The innermost scope is another now. */
+static inline void evert__task_set_scope(struct evert__task *task, struct evert__scope *scope)
+{
+    task->scope = scope;
+    task->cancelled = scope != NULL ? &scope->cancelled : &task->cut;
+}
+
 static inline bool evert__task_cancelled(const struct evert__task *task)
 {
-    return task->scope != NULL ? task->scope->cancelled : task->cut;
+    return *task->cancelled;
 }
 
 /* From a task to the loop; returns when the loop comes back to it, unless it was the last time. */

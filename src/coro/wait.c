@@ -142,7 +142,7 @@ int evert_sleep(evert_time span)
     return span > 0 ? evert_sleep_until(evert_after(span)) : evert_yield();
 }
 
-__attribute__((noinline)) static int yield_in_any_case(void)
+EVERT__COLD static int yield_in_any_case(void)
 {
     struct evert__task *self;
     int rc = evert__checkpoint(&self);
