@@ -192,17 +192,14 @@ EVERT__HOT void evert__scope_child_ended(struct evert__scope *scope, struct ever
         evert__wake(scope->leaver, 0);
 }
 
-/* What leaving returns, after everything inside has ended: see scope.h. */
+/* What leaving returns, after everything inside has ended and it was left: see scope.h. */
 static int outcome(const struct evert__scope *scope, int rc, bool cut)
 {
-    const struct evert__task *owner = scope->owner;
-    bool outer = scope->parent != NULL ? scope->parent->cancelled : owner->cut;
-
     if (scope->error < 0)
         return scope->error;
     if (!cut && !scope->cut_child)
         return rc;
-    if (outer && !scope->shield)
+    if (evert__task_cancelled(scope->owner) && !scope->shield)
         return -ECANCELED;
     return scope->cause == EVERT__CAUSE_DEADLINE ? -ETIMEDOUT : 0;
 }
@@ -245,9 +242,9 @@ static int leave(struct evert__scope *scope, int rc)
     }
     wait_for_children(scope);
     evert__timer_unset(owner->loop, &scope->deadline);
-    rc = outcome(scope, rc, cut);
     scope->left = true;
     evert__task_set_scope(owner, scope->parent);
+    rc = outcome(scope, rc, cut);
     evert__description_move(&owner->description, &scope->description, rc);
     evert__description_free(&scope->description);
     return rc;

@@ -419,20 +419,11 @@ EVERT__FLAT __attribute__((noinline)) static int read_line_waiting(evert_stream 
     return rc;
 }
 
-/* Where the line ends that the buffer begins with; NULL also where that is not plain to see. */
-static inline const char *plain_end(const struct evert__input *in)
-{
-    if (in->start == in->end)
-        return NULL;
-    const char *line = in->data + in->start, *last = memchr(line, '\n', in->end - in->start);
-    return last != NULL && last > line && last[-1] == '\r' ? last - 1 : NULL;
-}
-
 EVERT__HOT int evert_read_line(evert_stream *s, evert_bytes *ret)
 {
     const char *end = NULL;
     if (s->reader == NULL && !s->dropping)
-        end = plain_end(&s->in);
+        end = evert__find(&s->in, 0, line_end);
     if (end == NULL)
         return read_line_waiting(s, ret);
     size_t size = (size_t)(end - s->in.data) - s->in.start;
