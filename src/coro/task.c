@@ -84,7 +84,7 @@ EVERT__HOT static void task_entry(void *arg)
     evert__task_leave(task, true);
 }
 
-static void ended(struct evert__task *task)
+EVERT__HOT __attribute__((noinline)) static void ended(struct evert__task *task)
 {
     struct join *join = NULL;
     void (*told)(void *arg, int result) = task->told;
@@ -106,9 +106,12 @@ EVERT__FLAT void evert__task_resume(struct evert__ready *ready)
     struct evert__task *task = EVERT__CONTAINER(ready, struct evert__task, ready);
     evert_loop *loop = task->loop;
     task = switch_in(evert__tasks_get(loop), task); /* the last of those that ran */
+    if (!task->ended) {
+        evert__loop_flush_and_return(loop);
+        return;
+    }
     evert__loop_flush(loop);
-    if (task->ended)
-        ended(task);
+    ended(task);
 }
 
 /*

@@ -31,8 +31,9 @@ int evert__checkpoint_slow(const evert_loop *loop, struct evert__task **ret)
  * In blocking mode: runs the loop here, and with it the thread's other tasks, until it is done, or
  * one of them forked and this is the child.
  */
-EVERT__COLD static void run_loop_until(evert_loop *loop, const struct evert__waiter *waiter)
+void evert__wait_as_root(const struct evert__task *root, const struct evert__waiter *waiter)
 {
+    evert_loop *loop = root->loop;
     (void)evert__loop_begin(loop); /* the root runs only where no loop does */
     evert__loop_flush(loop);
     while (!waiter->done && evert__loop_turn(loop, EVERT_NEVER))
@@ -40,25 +41,15 @@ EVERT__COLD static void run_loop_until(evert_loop *loop, const struct evert__wai
     evert__loop_end(loop);
 }
 
+/* A child's copy of a wait, which nothing will end: its parent's loop is not run here. */
+void evert__wait_is_the_parents(struct evert__waiter *waiter)
+{
+    evert__wake(waiter, EVERT_ECLOSED);
+}
+
 EVERT__FLAT void evert__wait(struct evert__task *self, struct evert__waiter *waiter)
 {
-    waiter->task = self;
-    waiter->since = self->loop->now;
-    self->waiter = waiter;
-    /* A call that waits more than once may have been cancelled in between: nobody tells it again.
-     */
-    if (evert__task_cancelled(self))
-        evert__task_cancel_wait(self);
-    if (self->root) {
-        run_loop_until(self->loop, waiter);
-    } else if (!evert__loop_forked(self->loop) && !waiter->done) {
-        evert__task_suspend(self);
-    }
-    if (!waiter->done)
-        evert__wake(waiter, EVERT_ECLOSED); /* a child's copy: the parent's loop is not run here */
-    evert__link_remove(&self->ready.link);
-    self->waiter = NULL;
-    self->budget = EVERT__BUDGET;
+    evert__wait_flat(self, waiter);
 }
 
 EVERT__HOT void evert__wake(struct evert__waiter *waiter, int result)

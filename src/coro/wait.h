@@ -59,6 +59,33 @@ static inline bool evert__at_once(const evert_loop *loop)
 /* Waits until `waiter` is woken; it may be woken already. */
 void evert__wait(struct evert__task *self, struct evert__waiter *waiter);
 
+/*
+ * The same in the caller's own frame, for where each level of calls counts: the return from a wait
+ * is guessed wrong (base/flat.h).
+ */
+EVERT__COLD void evert__wait_as_root(const struct evert__task *root,
+                                     const struct evert__waiter *waiter);
+EVERT__COLD void evert__wait_is_the_parents(struct evert__waiter *waiter);
+static inline void evert__wait_flat(struct evert__task *self, struct evert__waiter *waiter)
+{
+    waiter->task = self;
+    waiter->since = self->loop->now;
+    self->waiter = waiter;
+    /* A call that waits more than once may have been cancelled in between: nobody tells it again.
+     */
+    if (evert__task_cancelled(self))
+        evert__task_cancel_wait(self);
+    if (self->root)
+        evert__wait_as_root(self, waiter);
+    else if (!evert__loop_forked(self->loop) && !waiter->done)
+        evert__task_suspend(self);
+    if (!waiter->done)
+        evert__wait_is_the_parents(waiter);
+    evert__link_remove(&self->ready.link);
+    self->waiter = NULL;
+    self->budget = EVERT__BUDGET;
+}
+
 /* Ends a wait. The first to come fixes the result; what comes later has no effect. */
 void evert__wake(struct evert__waiter *waiter, int result);
 

@@ -243,6 +243,24 @@ static inline void evert__loop_flush(evert_loop *loop)
     evert__run_all(&loop->flush);
 }
 
+/*
+ * The same as the last that a function does, in a turn, whose end sees to what the last of them
+ * adds. That one goes back to where the function would, which is a level of calls less behind a
+ * send (base/flat.h).
+ */
+static inline void evert__loop_flush_and_return(evert_loop *loop)
+{
+    struct evert__link *link;
+    while ((link = evert__list_shift(&loop->flush)) != NULL) {
+        struct evert__ready *item = EVERT__CONTAINER(link, struct evert__ready, link);
+        if (evert__list_empty(&loop->flush)) {
+            item->run(item);
+            return;
+        }
+        item->run(item);
+    }
+}
+
 /* The run has been told to end: servers accept no more. */
 void evert__loop_end_servers(evert_loop *loop);
 

@@ -55,7 +55,7 @@ int evert__read_await(evert_stream *s, struct evert__task *self, size_t room)
     s->reader = &reading.waiter;
     s->awaited = awaited_of(room);
     evert__connection_hold(s);
-    evert__wait(self, &reading.waiter);
+    evert__wait_flat(self, &reading.waiter);
     s->reader = NULL;
     evert__link_remove(&s->step.link);
     if (reading.waiter.result < 0)

@@ -286,27 +286,36 @@ static void test_what_was_written_is_flushed_before_the_wait_and_may_end_it(void
     check_rc(evert_yield(), 0);
 }
 
+enum { WRITTEN = 2 };
+
+static void write_to_each(struct flushed *flushed)
+{
+    for (int i = 0; i < WRITTEN; i++)
+        evert__list_append(&self()->loop->flush, &flushed[i].ready.link);
+}
+
 static int write_and_sleep(void *arg)
 {
-    evert__list_append(&self()->loop->flush, &((struct flushed *)arg)->ready.link);
+    write_to_each(arg);
     return evert_sleep(1);
 }
 
 static int write_and_yield(void *arg)
 {
-    evert__list_append(&self()->loop->flush, &((struct flushed *)arg)->ready.link);
+    write_to_each(arg);
     return evert_yield();
 }
 
 static int write_and_end(void *arg)
 {
-    evert__list_append(&self()->loop->flush, &((struct flushed *)arg)->ready.link);
+    write_to_each(arg);
     return 0;
 }
 
 static int look_whether_it_was_flushed(void *arg)
 {
-    return ((const struct flushed *)arg)->runs == 1 ? 0 : -EPROTO;
+    const struct flushed *flushed = arg;
+    return flushed[0].runs == 1 && flushed[1].runs == 1 ? 0 : -EPROTO;
 }
 
 /* S5: not only at the end of the turn, in which others may take long. */
@@ -315,11 +324,11 @@ static void test_what_was_written_is_flushed_before_the_next_task_runs(void **st
     evert_fn *const writers[] = {write_and_sleep, write_and_yield, write_and_end};
     (void)state;
     for (int i = 0; i < 3; i++) {
-        struct flushed flushed = {.ready.run = flush};
+        struct flushed flushed[WRITTEN] = {{.ready.run = flush}, {.ready.run = flush}};
         evert_scope s;
         evert_scope_enter(&s, EVERT_NEVER);
-        check_rc(evert_spawn(&s, writers[i], &flushed), 0);
-        check_rc(evert_spawn(&s, look_whether_it_was_flushed, &flushed), 0);
+        check_rc(evert_spawn(&s, writers[i], flushed), 0);
+        check_rc(evert_spawn(&s, look_whether_it_was_flushed, flushed), 0);
         check_rc(evert_scope_leave(&s, 0), 0);
     }
 }

@@ -56,7 +56,7 @@ NUMBERS = {name.strip(): number for name, number in [
 
 # Functions that must be among a task's frames, the innermost first.
 FRAMES = {
-    "reader": ["evert__wait", "evert_read_line", "reads", "task_entry"],
+    "reader": ["evert__wait_flat", "evert_read_line", "reads", "task_entry"],
     "writer": ["evert__wait", "evert_write", "writes", "task_entry"],
     "awaiter": ["evert__wait", "evert_await", "awaits", "task_entry"],
     "leaver": ["evert__wait", "evert_scope_leave", "leaves", "task_entry"],
