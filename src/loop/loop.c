@@ -79,6 +79,7 @@ int evert_loop_new(evert_loop **ret)
     if (limit > 0)
         evert__watch_start(loop, limit);
     atomic_init(&loop->holds, 1);
+    evert__near_init(&loop->near);
     loop->now = evert__clock();
     loop->memory_told = INT64_MIN;
     evert__loops_add(loop);
@@ -179,19 +180,33 @@ static bool has_timers(const evert_loop *loop)
     return evert__heap_first(&loop->timers) != NULL || !evert__list_empty(&loop->unsorted);
 }
 
-static evert_time time_to_wait(const evert_loop *loop, evert_time deadline)
+static evert_time next_timer(const evert_loop *loop)
+{
+    return has_timers(loop) ? evert__timers_next(loop) : EVERT_NEVER;
+}
+
+/* The time now. True: exactly, by the clock itself, as it has to be where `next` is soon. */
+static inline bool tell_time(evert_loop *loop, evert_time next, evert_time *ret)
+{
+    if (evert__near_now(&loop->near, ret) && next >= *ret + EVERT_MILLISECOND)
+        return false;
+    *ret = evert__near_read(&loop->near);
+    return true;
+}
+
+static evert_time time_to_wait(evert_loop *loop, evert_time deadline)
 {
     if (!evert__list_empty(&loop->ready) || loop->stopped)
         return 0;
     /* Written or closed outside of a turn: its end sees to that, so it must come. */
     if (!evert__list_empty(&loop->flush) || !evert__list_empty(&loop->closed))
         return 0;
-    evert_time next = has_timers(loop) ? evert__timers_next(loop) : EVERT_NEVER;
+    evert_time next = next_timer(loop), now;
     if (next > deadline)
         next = deadline;
     if (next == EVERT_NEVER)
         return EVERT_NEVER;
-    evert_time now = evert__clock();
+    (void)tell_time(loop, next, &now);
     return next > now ? next - now : 0;
 }
 
@@ -220,10 +235,13 @@ static bool may_be_followed(const evert_loop *loop)
 }
 
 /* All the runs that there may be are over, and took so little that the kernel need not be asked. */
-static bool was_short(const evert_loop *loop)
+static bool was_short(evert_loop *loop)
 {
-    return loop->runs_left <= 0 && may_be_followed(loop) && !evert__list_empty(&loop->ready) &&
-           evert__clock() - loop->now < EVERT__SHORT;
+    evert_time now;
+    if (loop->runs_left > 0 || !may_be_followed(loop) || evert__list_empty(&loop->ready))
+        return false;
+    (void)tell_time(loop, EVERT_NEVER, &now);
+    return now - loop->now < EVERT__SHORT;
 }
 
 /* False in a child. */
@@ -261,7 +279,7 @@ EVERT__HOT static bool end_closed(evert_loop *loop)
 static inline bool turn(evert_loop *loop, evert_time deadline)
 {
     loop->backend->wait(loop, time_to_wait(loop, deadline));
-    loop->now = evert__sys_clock_flat();
+    loop->now_is_read = tell_time(loop, next_timer(loop), &loop->now);
     if (has_timers(loop))
         evert__timers_expire(loop);
     do {
@@ -351,7 +369,14 @@ void evert_loop_stop(evert_loop *loop)
 
 evert_time evert_now(void)
 {
-    return evert__running != NULL ? evert__running->now : evert__clock();
+    evert_loop *loop = evert__running;
+    if (loop == NULL)
+        return evert__clock();
+    if (!loop->now_is_read) {
+        loop->now = evert__near_read(&loop->near);
+        loop->now_is_read = true;
+    }
+    return loop->now;
 }
 
 static pthread_key_t own_key;

@@ -19,6 +19,7 @@
 
 #include "base/heap.h"
 #include "base/list.h"
+#include "base/near.h"
 #include "loop/op.h"
 
 struct evert__task;
@@ -61,7 +62,9 @@ struct evert_loop {
     void *adverse;                /* state of the adverse back end that wraps it, or NULL */
     struct evert__watch *watch;   /* where it is watched for what holds it up, or NULL */
 
-    evert_time now; /* when this turn began */
+    evert_time now;   /* when this turn began, by the counter ... */
+    bool now_is_read; /* ... or by the clock */
+    struct evert__near near;
     struct evert__link ready;
     struct evert__link batch; /* what is left of this turn's part of it */
     struct evert__heap timers;

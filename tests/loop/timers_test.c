@@ -125,6 +125,46 @@ static void test_deadlines_in_the_past_fire_in_the_next_turn(void **state)
     assert_int_equal(fired, COUNT_OF(past) + 1);
 }
 
+static evert_time seen;
+
+static void look_at_the_time(void *arg)
+{
+    (void)arg;
+    seen = evert_now();
+}
+
+/* As one that something came between, while it was read; by more than there is in life. */
+static void make_the_counter_late(evert_time now)
+{
+    uint64_t count = 0;
+    (void)evert__counter(&count);
+    loop->near = (struct evert__near){.read = now - EVERT_MILLISECOND / 2,
+                                      .after = count,
+                                      .believed = UINT64_MAX / 2,
+                                      .length = 1};
+}
+
+/* P2: what is due by the clock is, and what is told is the clock's time. */
+static void test_a_late_counter_holds_no_timer_back(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        evert_time now = evert__clock();
+        make_the_counter_late(now);
+        seen = 0;
+        assert_int_equal(evert_loop_call_at(loop, NULL, now, look_at_the_time, NULL), 0);
+        if (i > 0) /* at first with no other timer, then with some that are far */
+            assert_int_equal(evert_loop_call_at(loop, NULL, now + i * EVERT_SECOND, note, "a"), 0);
+        turn(0);
+        assert_true(now <= seen);
+    }
+    evert_time now = evert__clock();
+    make_the_counter_late(now);
+    assert_int_equal(evert_loop_call_soon(loop, NULL, look_at_the_time, NULL), 0);
+    turn(0);
+    assert_true(now <= seen);
+}
+
 static evert_time processor_time(void)
 {
     struct timespec now;
@@ -354,6 +394,7 @@ int main(void)
         RECORD_CASE(test_equal_deadlines_fire_in_the_order_of_the_asking),
         LOOP_CASE(test_random_timers_fire_in_order_and_never_early),
         LOOP_CASE(test_deadlines_in_the_past_fire_in_the_next_turn),
+        LOOP_CASE(test_a_late_counter_holds_no_timer_back),
         LOOP_CASE(test_far_deadlines_do_not_fire_and_let_the_loop_sleep),
         RECORD_CASE(test_waiting_alone_for_a_far_deadline_can_be_woken),
         LOOP_CASE(test_cancelled_timers_cost_nothing_that_grows),

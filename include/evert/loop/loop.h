@@ -132,7 +132,7 @@ EVERT_API EVERT_CHECK int evert_loop_watch_signal(evert_loop *loop, int signal_n
 /* Stops watching and gives the signal back the disposition that it had. */
 EVERT_API void evert_loop_unwatch_signal(evert_loop *loop, int signal_number);
 
-/* The time at which the running turn began; outside a loop, the time now. */
+/* The time of the running turn, which is one until its end; outside a loop, the time now. */
 EVERT_API evert_time evert_now(void);
 
 EVERT_END

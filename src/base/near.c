@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT */
+#include "base/near.h"
+
+#include <stdatomic.h>
+
+#ifdef __x86_64__
+#include <cpuid.h>
+#endif
+
+#define SPAN EVERT_MILLISECOND            /* for so long it is believed */
+#define LEAST (EVERT_MILLISECOND / 2)     /* between readings that tell how long a tick is */
+#define MOST EVERT_SECOND                 /* between them; more would not fit */
+#define WIDEST (2 * EVERT_MICROSECOND)    /* of a reading: else something came between */
+#define TOLERATED (2 * EVERT_MICROSECOND) /* of being early */
+
+#ifdef __x86_64__
+/*
+ * Whether the counter neither stops nor changes its speed, whatever the processor does: "invariant
+ * TSC" in the manuals of AMD and Intel. Asked once, as a hypervisor takes long to answer.
+ */
+static bool is_steady(void)
+{
+    const unsigned power = 0x80000007, invariant = 1 << 8;
+    static atomic_int known; /* 1: it is; -1: it is not */
+    unsigned a, b, c, d;
+    int is = atomic_load_explicit(&known, memory_order_relaxed);
+    if (is == 0) {
+        is = __get_cpuid(power, &a, &b, &c, &d) && (d & invariant) != 0 ? 1 : -1;
+        atomic_store_explicit(&known, is, memory_order_relaxed);
+    }
+    return is > 0;
+}
+#else
+static bool is_steady(void)
+{
+    return true;
+}
+#endif
+
+void evert__near_init(struct evert__near *near)
+{
+    *near = (struct evert__near){.off = !is_steady()};
+}
+
+static bool agree(uint64_t a, uint64_t b)
+{
+    uint64_t apart = a > b ? a - b : b - a;
+    return apart <= a / 64;
+}
+
+/*
+ * The length of a tick, or 0. All the ticks around both readings are taken for those between them,
+ * and a part is taken off for a clock that is being set right, by one in two thousand at the most
+ * (adjtimex(2)): so it is not too long.
+ */
+static uint64_t measure(const struct evert__near *near, evert_time read, uint64_t after)
+{
+    evert_time passed = read - near->read;
+    uint64_t ticks = after - near->before;
+    if (passed > MOST || ticks == 0)
+        return 0;
+    uint64_t length = ((uint64_t)passed << 32) / ticks;
+    return length - length / 2048;
+}
+
+static uint64_t ticks_of(evert_time span, uint64_t length)
+{
+    return ((uint64_t)span << 32) / length;
+}
+
+void evert__near_learn(struct evert__near *near, uint64_t before, evert_time read, uint64_t after)
+{
+    if (read - near->read < LEAST)
+        return; /* too soon to tell how long a tick is */
+    if (before - near->after < 2 * near->believed &&
+        evert__near_time(near, before) > read + TOLERATED)
+        near->off = true;
+
+    uint64_t length = measure(near, read, after);
+    near->believed = 0;
+    if (length > 0) {
+        if (after - before < ticks_of(WIDEST, length) && agree(length, near->length) && !near->off)
+            near->believed = ticks_of(SPAN, length);
+        near->length = length;
+    }
+    near->read = read;
+    near->before = before;
+    near->after = after + 1; /* of which no part need have passed by then */
+}
+
+evert_time evert__near_read(struct evert__near *near)
+{
+    uint64_t before, after;
+    if (evert__sys_hooked())
+        return evert__sys_clock();
+    if (!evert__counter(&before))
+        return evert__sys_read_clock();
+    evert_time read = evert__sys_read_clock();
+    (void)evert__counter(&after);
+    evert__near_learn(near, before, read, after);
+    return read;
+}
