@@ -291,18 +291,18 @@ static int epoll_wait_precisely(int epoll, struct epoll_event *events, int count
 #endif
 }
 
+atomic_bool evert__sys_waits_in_ms;
+
 static int epoll_wait_exactly(int epoll, struct epoll_event *events, int count, evert_time timeout)
 {
-    static atomic_bool missing; /* older kernels, and emulators, lack the precise call */
-
     if (timeout > 0 && timeout != EVERT_NEVER &&
-        !atomic_load_explicit(&missing, memory_order_relaxed)) {
+        !atomic_load_explicit(&evert__sys_waits_in_ms, memory_order_relaxed)) {
         int rc = epoll_wait_precisely(epoll, events, count, timeout);
         if (rc > 0)
             evert__msan_written(events, (size_t)rc * sizeof(*events));
-        if (rc >= 0 || errno != ENOSYS)
+        if (rc >= 0 || !evert__sys_is_missing(errno))
             return rc;
-        atomic_store_explicit(&missing, true, memory_order_relaxed);
+        atomic_store_explicit(&evert__sys_waits_in_ms, true, memory_order_relaxed);
     }
     return epoll_wait(epoll, events, count, milliseconds_of(timeout));
 }

@@ -76,12 +76,28 @@ static inline int evert__sys_epoll_ctl_flat(int epoll, int operation, int fd, ui
     return (int)evert__bare(SYS_epoll_ctl, epoll, operation, fd, (long)&event, 0, 0);
 }
 
+static inline int evert__sys_epoll_wait_precisely(int epoll, struct epoll_event *events, int count,
+                                                  evert_time timeout)
+{
+#ifdef SYS_epoll_pwait2
+    if (!atomic_load_explicit(&evert__sys_waits_in_ms, memory_order_relaxed)) {
+        const int64_t limit[2] = {timeout / EVERT_SECOND, timeout % EVERT_SECOND};
+        long rc = evert__bare(SYS_epoll_pwait2, epoll, (long)events, count, (long)limit, 0, 0);
+        if (!evert__sys_is_missing((int)-rc))
+            return (int)rc;
+    }
+#endif
+    return evert__sys_epoll_wait(epoll, events, count, timeout);
+}
+
 /* A wait for no time, or for ever, needs nothing that only newer kernels have. */
 static inline int evert__sys_epoll_wait_flat(int epoll, struct epoll_event *events, int count,
                                              evert_time timeout)
 {
-    if (!evert__sys_is_bare() || (timeout > 0 && timeout != EVERT_NEVER))
+    if (!evert__sys_is_bare())
         return evert__sys_epoll_wait(epoll, events, count, timeout);
+    if (timeout > 0 && timeout != EVERT_NEVER)
+        return evert__sys_epoll_wait_precisely(epoll, events, count, timeout);
     return (int)evert__bare(SYS_epoll_pwait, epoll, (long)events, count, timeout > 0 ? -1 : 0, 0,
                             0);
 }
