@@ -153,7 +153,7 @@ EVERT__HOT static void begin_closing(evert_stream *s, enum evert__closing state)
     evert__list_append(&s->loop->farewells, &s->farewell.link);
     evert__connection_hold(s);
     if (s->reader != NULL)
-        evert__wake(s->reader, 0);
+        evert__wake_reader(s, 0);
     evert__stop_writer(s);
     s->writer_wants = SIZE_MAX; /* from here on: what was unsent when the limit was set */
     evert__source_disarm(&s->source);

@@ -64,7 +64,9 @@ struct evert_stream {
     struct evert__source source;
     struct evert__input in;
     struct evert__output out;
-    struct evert__waiter *reader, *writer;
+    struct evert__waiter *reader;     /* who waits for input, ... */
+    struct evert__task *reading_task; /* ... and whose wait it is, where the loop takes for him */
+    struct evert__waiter *writer;
     struct evert__op *sending;       /* on its way, or NULL */
     int16_t read_error, write_error; /* each says the same for ever */
     /*
@@ -149,6 +151,14 @@ static inline void evert__connection_release(evert_stream *s)
  * or that was taken already, and is in the buffer.
  */
 enum { EVERT__INPUT_CAME = 1, EVERT__INPUT_TAKEN };
+
+/* Ends the wait of the reader who waits there: nothing is taken for him any more. */
+static inline void evert__wake_reader(evert_stream *s, int result)
+{
+    s->awaited = 0;
+    evert__link_remove(&s->step.link);
+    evert__wake(s->reader, result);
+}
 
 /* The step of a stream: takes what came for the reader who waits, and has him run at once. */
 void evert__take_for_reader(struct evert__ready *step);

@@ -58,7 +58,7 @@ static void let_go(struct forward *f)
 static bool end_reading(struct evert__waiter *writer)
 {
     struct forward *f = EVERT__CONTAINER(writer, struct forward, writer);
-    evert__wake(f->from->reader, 0);
+    evert__wake_reader(f->from, 0);
     return true;
 }
 

@@ -109,7 +109,7 @@ void evert__output_fail(evert_stream *s, int error)
         s->write_error = (int16_t)error; /* never one of the user's */
     evert__wake_writer(s);
     if (s->reader != NULL)
-        evert__wake(s->reader, 0); /* it looks once more for bytes, and then says the error */
+        evert__wake_reader(s, 0); /* it looks once more for bytes, and then says the error */
     if (s->protocol != NULL)
         evert__ready_push(s->loop, &s->step); /* the same */
 }

@@ -28,6 +28,8 @@ static bool stop_reading(struct evert__waiter *waiter)
 {
     evert_stream *s = EVERT__CONTAINER(waiter, struct reading, waiter)->stream;
     evert__source_disarm(&s->source);
+    s->awaited = 0;
+    evert__link_remove(&s->step.link);
     return true;
 }
 
@@ -53,11 +55,11 @@ int evert__read_await(evert_stream *s, struct evert__task *self, size_t room)
     if (evert__source_arm(&s->source))
         return 0;
     s->reader = &reading.waiter;
+    s->reading_task = self;
     s->awaited = awaited_of(room);
     evert__connection_hold(s);
     evert__wait_flat(self, &reading.waiter);
     s->reader = NULL;
-    evert__link_remove(&s->step.link);
     if (reading.waiter.result < 0)
         rc = reading.waiter.result;
     else if (s->closing != EVERT__OPEN) /* and the stream may be gone when this returns */
@@ -98,9 +100,6 @@ int evert__read_now(evert_stream *s, size_t room)
 EVERT__FLAT void evert__take_for_reader(struct evert__ready *step)
 {
     evert_stream *s = EVERT__CONTAINER(step, evert_stream, step);
-    if (s->reader->done)
-        return;
-    __builtin_prefetch(s->reader->task); /* comes while the kernel is asked */
     int rc = evert__read_now(s, room_of(s->awaited));
     if (rc != -EAGAIN)
         evert__wake_at_once(s->reader, rc == 0 ? EVERT__INPUT_TAKEN : EVERT__INPUT_CAME);
