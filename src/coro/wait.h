@@ -59,13 +59,15 @@ static inline bool evert__at_once(const evert_loop *loop)
 /* Waits until `waiter` is woken; it may be woken already. */
 void evert__wait(struct evert__task *self, struct evert__waiter *waiter);
 
+/* What comes of it in blocking mode, and in a child of a fork. */
+EVERT__COLD void evert__wait_as_root(const struct evert__task *root,
+                                     const struct evert__waiter *waiter);
+EVERT__COLD void evert__wait_is_the_parents(struct evert__waiter *waiter);
+
 /*
  * The same in the caller's own frame, for where each level of calls counts: the return from a wait
  * is guessed wrong (base/flat.h).
  */
-EVERT__COLD void evert__wait_as_root(const struct evert__task *root,
-                                     const struct evert__waiter *waiter);
-EVERT__COLD void evert__wait_is_the_parents(struct evert__waiter *waiter);
 static inline void evert__wait_flat(struct evert__task *self, struct evert__waiter *waiter)
 {
     waiter->task = self;
