@@ -64,9 +64,7 @@ struct evert_stream {
     struct evert__source source;
     struct evert__input in;
     struct evert__output out;
-    struct evert__waiter *reader;     /* who waits for input, ... */
-    struct evert__task *reading_task; /* ... and whose wait it is, where the loop takes for him */
-    struct evert__waiter *writer;
+    struct evert__waiter *reader, *writer;
     struct evert__op *sending;       /* on its way, or NULL */
     int16_t read_error, write_error; /* each says the same for ever */
     /*

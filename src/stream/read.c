@@ -55,7 +55,6 @@ int evert__read_await(evert_stream *s, struct evert__task *self, size_t room)
     if (evert__source_arm(&s->source))
         return 0;
     s->reader = &reading.waiter;
-    s->reading_task = self;
     s->awaited = awaited_of(room);
     evert__connection_hold(s);
     evert__wait_flat(self, &reading.waiter);
