@@ -147,10 +147,11 @@ int evert__sys_eventfd(void);
 int evert__sys_epoll_create(void);
 int evert__sys_epoll_ctl(int epoll, int operation, int fd, uint32_t events, uint64_t data);
 int evert__sys_epoll_wait(int epoll, struct epoll_event *events, int count, evert_time timeout);
-/* That epoll_pwait2(2) was found to be missing, as on older kernels and in emulators. */
+
+/* Set once epoll_pwait2(2) was found to be missing, as on older kernels and in emulators. */
 extern atomic_bool evert__sys_waits_in_ms;
 
-/* The same of what a call gave; EPERM is the word of a filter that does not know the call. */
+/* Whether an error says that there is no such call; a filter that does not know it says EPERM. */
 static inline bool evert__sys_is_missing(int error)
 {
     return error == ENOSYS || error == EPERM;

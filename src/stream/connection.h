@@ -150,11 +150,17 @@ static inline void evert__connection_release(evert_stream *s)
  */
 enum { EVERT__INPUT_CAME = 1, EVERT__INPUT_TAKEN };
 
-/* Ends the wait of the reader who waits there: nothing is taken for him any more. */
-static inline void evert__wake_reader(evert_stream *s, int result)
+/* The wait of the reader who waits there is ended: nothing is taken for him any more. */
+static inline void evert__take_no_more(evert_stream *s)
 {
     s->awaited = 0;
     evert__link_remove(&s->step.link);
+}
+
+/* Ends that wait. */
+static inline void evert__wake_reader(evert_stream *s, int result)
+{
+    evert__take_no_more(s);
     evert__wake(s->reader, result);
 }
 

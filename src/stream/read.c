@@ -28,8 +28,7 @@ static bool stop_reading(struct evert__waiter *waiter)
 {
     evert_stream *s = EVERT__CONTAINER(waiter, struct reading, waiter)->stream;
     evert__source_disarm(&s->source);
-    s->awaited = 0;
-    evert__link_remove(&s->step.link);
+    evert__take_no_more(s);
     return true;
 }
 
