@@ -7,10 +7,10 @@
 #include <cpuid.h>
 #endif
 
-#define SPAN EVERT_MILLISECOND            /* for so long it is believed */
-#define LEAST (EVERT_MILLISECOND / 2)     /* between readings that tell how long a tick is */
-#define MOST EVERT_SECOND                 /* between them; more would not fit */
-#define WIDEST (2 * EVERT_MICROSECOND)    /* of a reading: else something came between */
+#define SPAN EVERT_MILLISECOND         /* it is believed so long, and measured as long or longer */
+#define MOST EVERT_SECOND              /* between two readings; more would not fit */
+#define SLACK EVERT_MICROSECOND        /* it may go in steps, or be read ahead of its turn */
+#define WIDEST (2 * EVERT_MICROSECOND) /* of two readings with the slack: else it is not sure */
 #define TOLERATED (2 * EVERT_MICROSECOND) /* of being early */
 
 #ifdef __x86_64__
@@ -49,9 +49,18 @@ static bool agree(uint64_t a, uint64_t b)
 }
 
 /*
- * The length of a tick, or 0. All the ticks around both readings are taken for those between them,
- * and a part is taken off for a clock that is being set right, by one in two thousand at the most
- * (adjtimex(2)): so it is not too long.
+ * What ticked while two readings were made, and in the slack behind the first: nobody can say
+ * whether that was before or after.
+ */
+static uint64_t unsure(const struct evert__near *near, uint64_t before, uint64_t after)
+{
+    return after - before + (near->after - near->before);
+}
+
+/*
+ * The length of a tick, or 0. It is not too long: all the ticks around both readings are taken for
+ * those between them, and a step's may be missing; and a part is taken off for a clock that is
+ * being set right, by one in two thousand at the most (adjtimex(2)).
  */
 static uint64_t measure(const struct evert__near *near, evert_time read, uint64_t after)
 {
@@ -59,7 +68,7 @@ static uint64_t measure(const struct evert__near *near, evert_time read, uint64_
     uint64_t ticks = after - near->before;
     if (passed > MOST || ticks == 0)
         return 0;
-    uint64_t length = ((uint64_t)passed << 32) / ticks;
+    uint64_t length = ((uint64_t)(passed - SLACK) << 32) / ticks;
     return length - length / 2048;
 }
 
@@ -70,7 +79,7 @@ static uint64_t ticks_of(evert_time span, uint64_t length)
 
 void evert__near_learn(struct evert__near *near, uint64_t before, evert_time read, uint64_t after)
 {
-    if (read - near->read < LEAST)
+    if (read - near->read < SPAN)
         return; /* too soon to tell how long a tick is */
     if (before - near->after < 2 * near->believed &&
         evert__near_time(near, before) > read + TOLERATED)
@@ -79,13 +88,16 @@ void evert__near_learn(struct evert__near *near, uint64_t before, evert_time rea
     uint64_t length = measure(near, read, after);
     near->believed = 0;
     if (length > 0) {
-        if (after - before < ticks_of(WIDEST, length) && agree(length, near->length) && !near->off)
+        bool sure = unsure(near, before, after) < ticks_of(WIDEST, length);
+        if (sure && agree(length, near->length) && !near->off)
             near->believed = ticks_of(SPAN, length);
         near->length = length;
     }
     near->read = read;
     near->before = before;
     near->after = after + 1; /* of which no part need have passed by then */
+    if (length > 0)
+        near->after += ticks_of(SLACK, length);
 }
 
 evert_time evert__near_read(struct evert__near *near)

@@ -11,7 +11,8 @@
 static struct {
     evert_time clock;
     double count;
-    double ticks; /* of the counter, in a nanosecond of the clock */
+    double ticks;  /* of the counter, in a nanosecond of the clock */
+    uint64_t step; /* that it goes in, or 0 */
     struct evert__near near;
 } world;
 
@@ -20,6 +21,7 @@ static void begin_with(double ticks)
     world.clock = 40 * EVERT_SECOND;
     world.count = 1e12;
     world.ticks = ticks;
+    world.step = 0;
     world.near = (struct evert__near){0};
 }
 
@@ -31,7 +33,8 @@ static void pass(evert_time span)
 
 static uint64_t counter(void)
 {
-    return (uint64_t)world.count;
+    uint64_t count = (uint64_t)world.count;
+    return world.step > 0 ? count - count % world.step : count;
 }
 
 /* A reading, with so much time before the clock was read, and so much behind it. */
@@ -86,31 +89,54 @@ static void test_the_counter_tells_the_time_and_is_never_early(void **state)
     }
 }
 
+/* A processor whose counter runs at less than what it is counted in; and emulators. */
+static void test_a_counter_that_goes_in_steps_is_not_early(void **state)
+{
+    static const struct {
+        evert_time step;
+        int known;
+    } cases[] = {{60, 90}, {990, 0}};
+    uint64_t seed = seed_new(), random = seed;
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        for (int j = 0; j < SPEEDS; j++) {
+            begin_with(speeds[j]);
+            world.step = (uint64_t)(speeds[j] * (double)cases[i].step);
+            turns(AWHILE, &random);
+            int known = turns(EVERT_SECOND, &random);
+            assert_held(known >= cases[i].known ? NULL : "the clock is read too often", seed);
+        }
+    }
+}
+
 static void test_nothing_is_known_before_two_spans_agree(void **state)
 {
     (void)state;
     begin_with(2.1);
     for (int i = 0; i < 2; i++) {
         read_clock(50, 50);
-        pass(EVERT_MICROSECOND);
+        pass(2 * EVERT_MICROSECOND);
         assert_false(is_known());
         pass(EVERT_MILLISECOND);
     }
     read_clock(50, 50);
-    pass(EVERT_MICROSECOND);
+    assert_false(is_known()); /* so shortly behind a reading */
+    pass(2 * EVERT_MICROSECOND);
     assert_true(is_known());
     pass(2 * EVERT_MILLISECOND);
     assert_false(is_known()); /* that was long ago */
 }
 
-/* As adjtimex(2) does it, from one moment to the next. */
+/* As adjtimex(2) does it, from one moment to the next; at worst, while the counter goes in steps.
+ */
 static void test_it_is_not_early_while_the_clock_is_set_right(void **state)
 {
     uint64_t seed = seed_new(), random = seed;
     (void)state;
     for (int i = 0; i < SPEEDS; i++) {
         begin_with(speeds[i]);
-        for (int j = 0; j < 50; j++) {
+        world.step = (uint64_t)(speeds[i] * 990);
+        for (int j = 0; j < 400; j++) {
             world.ticks = speeds[i] * (j % 2 == 0 ? 1 : 1.00045);
             turns(AWHILE, &random);
         }
@@ -129,11 +155,32 @@ static void test_a_reading_that_something_came_into_is_not_built_upon(void **sta
             pass(EVERT_MILLISECOND);
             read_clock(when == 0 ? 3 * EVERT_MILLISECOND : 50,
                        when == 1 ? 3 * EVERT_MILLISECOND : 50);
-            pass(EVERT_MICROSECOND);
+            pass(2 * EVERT_MICROSECOND);
             assert_false(is_known());
             turns(AWHILE, &random);
             assert_held(turns(AWHILE, &random) >= 95 ? NULL : "it is not believed again", seed);
         }
+    }
+}
+
+/* What is shorter than could be told from another speed by the length of a tick. */
+static void test_nor_is_one_that_something_short_came_into(void **state)
+{
+    uint64_t seed = seed_new(), random = seed;
+    (void)state;
+    for (int i = 0; i < SPEEDS; i++) {
+        begin_with(speeds[i]);
+        turns(AWHILE, &random);
+        for (int j = 0; j < 100; j++) {
+            uint64_t which = random_below(&random, 2);
+            evert_time span = random_below(&random, 20 * EVERT_MICROSECOND);
+            pass(EVERT_MILLISECOND);
+            read_clock(which == 0 ? span : 50, which == 1 ? span : 50);
+            pass(EVERT_MILLISECOND * 6 / 10);
+            read_clock(50, 50);
+            turns(2 * EVERT_MILLISECOND, &random);
+        }
+        assert_held(turns(AWHILE, &random) >= 90 ? NULL : "it is not believed again", seed);
     }
 }
 
@@ -175,11 +222,11 @@ static void test_a_counter_that_was_early_is_not_believed_any_more(void **state)
     turns(AWHILE, &random);
     pass(EVERT_MILLISECOND);
     read_clock(50, 50);
-    world.ticks *= 2;
-    pass(EVERT_MILLISECOND * 3 / 4);
+    world.ticks *= 1.5;
+    pass(EVERT_MILLISECOND * 5 / 4);
     read_clock(50, 50);
     assert_true(world.near.off);
-    world.ticks /= 2;
+    world.ticks /= 1.5;
     assert_int_equal(turns(AWHILE, &random), 0);
 }
 
@@ -261,9 +308,11 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_counter_tells_the_time_and_is_never_early),
+        cmocka_unit_test(test_a_counter_that_goes_in_steps_is_not_early),
         cmocka_unit_test(test_nothing_is_known_before_two_spans_agree),
         cmocka_unit_test(test_it_is_not_early_while_the_clock_is_set_right),
         cmocka_unit_test(test_a_reading_that_something_came_into_is_not_built_upon),
+        cmocka_unit_test(test_nor_is_one_that_something_short_came_into),
         cmocka_unit_test(test_a_counter_that_jumps_is_believed_again_once_it_runs),
         cmocka_unit_test(test_after_a_long_sleep_it_is_measured_again),
         cmocka_unit_test(test_a_counter_that_was_early_is_not_believed_any_more),
