@@ -282,9 +282,9 @@ int evert_scope_leave(evert_scope *given, int rc)
     return EVERT_ESCOPE;
 }
 
-EVERT__HOT void evert__scope_check(const struct evert__task *task, const void *frame)
-{
 #ifdef EVERT_DEBUG
+void evert__scope_check(const struct evert__task *task, const void *frame)
+{
     const char *scope = (const char *)task->scope;
     if (scope == NULL)
         return;
@@ -293,58 +293,5 @@ EVERT__HOT void evert__scope_check(const struct evert__task *task, const void *f
         return;
     evert__misuse("task %s, spawned at %s: a function returned without leaving its scope",
                   task->name, task->place);
-#else
-    (void)task;
-    (void)frame;
+}
 #endif
-}
-
-evert_spawn_options evert_spawn_defaults(void)
-{
-    return (evert_spawn_options){0};
-}
-
-EVERT__HOT int evert__spawn(evert_scope *given, const evert_spawn_options *options, evert_fn *fn,
-                            void *arg, const char *name, const char *place,
-                            struct evert__task **ret)
-{
-    struct evert__scope *scope = inside(given);
-    struct evert__task *task;
-
-    if (scope->owner == NULL)
-        return scope->error;
-    int rc = evert__loop_usable(scope->owner->loop, "evert_spawn", "evert_loop_call_threadsafe");
-    if (rc < 0)
-        return rc;
-    if (scope->left) {
-        evert__misuse("evert_spawn: the scope was left already (at %s)", place);
-        return EVERT_ESCOPE;
-    }
-    rc = evert__task_new(scope->owner->loop, scope, options, fn, arg, name, place, &task);
-    if (rc < 0)
-        return rc;
-    task->cut = scope->cancelled;
-    evert__list_append(&scope->children, &task->sibling);
-    scope->live++;
-    *ret = task;
-    return 0;
-}
-
-EVERT__HOT int evert_spawn_with_at(evert_scope *scope, const evert_spawn_options *options,
-                                   evert_fn *fn, void *arg, const char *name, const char *place)
-{
-    struct evert__task *task;
-    int rc = evert__spawn(scope, options, fn, arg, name, place, &task);
-    if (rc == 0 && options->ret_task != NULL) {
-        task->kept = true;
-        *options->ret_task = (evert_task *)task;
-    }
-    return rc;
-}
-
-EVERT__HOT int evert_spawn_at(evert_scope *scope, evert_fn *fn, void *arg, const char *name,
-                              const char *place)
-{
-    evert_spawn_options options = {0};
-    return evert_spawn_with_at(scope, &options, fn, arg, name, place);
-}

@@ -71,7 +71,7 @@ static size_t shift_of(unsigned colour)
     return (size_t)(colour % LINES) * EVERT__LINE;
 }
 
-static struct evert__stack *map_stack(size_t size, unsigned colour)
+__attribute__((noinline)) static struct evert__stack *map_stack(size_t size, unsigned colour)
 {
     if (size > SIZE_MAX / 2)
         return NULL;

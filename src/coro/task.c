@@ -1,21 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "coro/task.h"
 
-#include <string.h>
-
 #include "base/alloc.h"
 #include "base/flat.h"
 #include "base/log.h"
 #include "base/msan.h"
 #include "coro/describe.h"
 #include "coro/wait.h"
-
-/* Where the control block of a task lies: at the top of its stack, at the beginning of a line. */
-static struct evert__task *block_on(const struct evert__stack *stack)
-{
-    uintptr_t below = (uintptr_t)stack - sizeof(struct evert__task);
-    return (struct evert__task *)(below & ~(uintptr_t)(EVERT__LINE - 1));
-}
 
 /*
  * To a task, from the loop; returns when the last of those that ran since then waits or has ended,
@@ -63,8 +54,15 @@ static bool ends_quietly(const struct evert__task *task)
            evert__stack_is_usual(task->stack) && evert__fiber_may_fini_itself();
 }
 
-/* The first and the last frame of a task. */
-EVERT__HOT static void task_entry(void *arg)
+/* What comes behind the next one. Where one task ends, most likely others begin, or end, too. */
+static void fetch(const struct evert__link *ready)
+{
+    enum { LINES_OF_A_TASK = 4 };
+    for (int i = -1; i < LINES_OF_A_TASK; i++) /* with the frame below it */
+        __builtin_prefetch((const char *)ready + i * EVERT__LINE, 1);
+}
+
+EVERT__HOT void evert__task_entry(void *arg)
 {
     struct evert__task *task = arg;
     evert_loop *loop = task->loop;
@@ -77,6 +75,7 @@ EVERT__HOT static void task_entry(void *arg)
     if (ends_quietly(task) && !evert__loop_forked(loop)) /* no other task is a child's */
         next = evert__task_next(loop);
     if (next != NULL) {
+        fetch(loop->batch.next);
         /* Nobody takes the stack before this is away from it. */
         let_go(task, NULL);
         evert__task_go(loop, task, next, true);
@@ -145,48 +144,12 @@ void evert__task_discard(struct evert__task *task)
     evert__task_free(task);
 }
 
-EVERT__HOT int evert__task_new(evert_loop *loop, struct evert__scope *home,
-                               const evert_spawn_options *options, evert_fn *fn, void *arg,
-                               const char *name, const char *place, struct evert__task **ret)
-{
-    struct evert__tasks *tasks;
-    int rc = evert__tasks_of(loop, &tasks);
-    if (rc < 0)
-        return rc;
-    /* The control block is not to be at the cost of what was asked for. */
-    size_t size = options->stack;
-    if (size > 0 && __builtin_add_overflow(size, sizeof(struct evert__task) + EVERT__LINE, &size))
-        return -ENOMEM;
-    struct evert__stack *stack = evert__stack_get(&tasks->stacks, size);
-    if (stack == NULL)
-        return -ENOMEM;
-
-    struct evert__task *task = block_on(stack);
-    memset(task, 0, sizeof(*task));
-    task->stack = stack;
-    task->ready.run = evert__task_resume;
-    task->loop = loop;
-    evert__task_set_scope(task, NULL);
-    task->home = home;
-    task->fn = fn;
-    task->arg = arg;
-    task->name = options->name != NULL ? options->name : name;
-    task->place = place;
-    task->budget = EVERT__BUDGET;
-    task->number = ++tasks->numbered;
-    evert__fiber_init(&task->fiber, stack->low, (size_t)((char *)task - stack->low));
-    evert__context_make(&task->context, stack->low, task, task_entry, task);
-    evert__list_append(&tasks->all, &task->all);
-    evert__ready_push(loop, &task->ready);
-    *ret = task;
-    return 0;
-}
-
 void evert__task_free(struct evert__task *task)
 {
     struct evert__tasks *tasks = evert__tasks_get(task->loop);
     evert__fiber_fini(&task->fiber);
-    evert__description_free(&task->description);
+    if (task->description != NULL)
+        evert__description_free(&task->description);
     struct evert__stack *stack = task->stack;
     evert__msan_forget(task, sizeof(*task));
     evert__stack_put(&tasks->stacks, stack);
@@ -253,26 +216,23 @@ static void name_task(const struct evert__ready *ready, const char **ret_name,
     }
 }
 
-EVERT__HOT int evert__tasks_of(evert_loop *loop, struct evert__tasks **ret)
+int evert__tasks_make(evert_loop *loop, struct evert__tasks **ret)
 {
-    struct evert__tasks *tasks = evert__tasks_get(loop);
-    if (tasks == NULL) {
-        tasks = evert__alloc_zero(sizeof(*tasks));
-        if (tasks == NULL)
-            return -ENOMEM;
-        tasks->part.fini = tasks_fini;
-        tasks->loop = loop;
-        tasks->root.root = true;
-        tasks->root.loop = loop;
-        evert__task_set_scope(&tasks->root, NULL);
-        tasks->root.name = "main";
-        tasks->root.place = "";
-        tasks->root.budget = EVERT__BUDGET;
-        loop->name_task = name_task;
-        evert__list_init(&tasks->all);
-        evert__stack_pool_init(&tasks->stacks, loop);
-        loop->parts[EVERT__PART_TASKS] = &tasks->part;
-    }
+    struct evert__tasks *tasks = evert__alloc_zero(sizeof(*tasks));
+    if (tasks == NULL)
+        return -ENOMEM;
+    tasks->part.fini = tasks_fini;
+    tasks->loop = loop;
+    tasks->root.root = true;
+    tasks->root.loop = loop;
+    evert__task_set_scope(&tasks->root, NULL);
+    tasks->root.name = "main";
+    tasks->root.place = "";
+    tasks->root.budget = EVERT__BUDGET;
+    loop->name_task = name_task;
+    evert__list_init(&tasks->all);
+    evert__stack_pool_init(&tasks->stacks, loop);
+    loop->parts[EVERT__PART_TASKS] = &tasks->part;
     *ret = tasks;
     return 0;
 }

@@ -112,8 +112,7 @@ struct evert__tasks {
     unsigned next_spent;
 };
 
-/* The loop's tasks, made when first asked for. */
-int evert__tasks_of(evert_loop *loop, struct evert__tasks **ret);
+int evert__tasks_make(evert_loop *loop, struct evert__tasks **ret);
 
 /*
  * The task that runs, or in blocking mode the root of the thread's own loop. EVERT_ECONTEXT, after
@@ -156,6 +155,13 @@ static inline struct evert__tasks *evert__tasks_get(const evert_loop *loop)
     return (struct evert__tasks *)loop->parts[EVERT__PART_TASKS];
 }
 
+/* The loop's tasks, made when first asked for. */
+static inline int evert__tasks_of(evert_loop *loop, struct evert__tasks **ret)
+{
+    *ret = evert__tasks_get(loop);
+    return *ret != NULL ? 0 : evert__tasks_make(loop, ret);
+}
+
 /* The innermost scope is another now. */
 static inline void evert__task_set_scope(struct evert__task *task, struct evert__scope *scope)
 {
@@ -178,6 +184,9 @@ static inline void evert__task_leave(struct evert__task *task, bool last)
 }
 
 void evert__task_resume(struct evert__ready *ready);
+
+/* The first and the last frame of a task. */
+void evert__task_entry(void *task);
 
 /* Takes what stands first in a list that has something, if that is a task. */
 static inline struct evert__task *evert__task_take(struct evert__link *list)
@@ -265,7 +274,15 @@ void evert__task_cut(struct evert__task *task);
 void evert__scope_child_ended(struct evert__scope *scope, struct evert__task *task);
 
 /* What a scope has to check when a task ends or waits, in builds with checks. */
+#ifdef EVERT_DEBUG
 void evert__scope_check(const struct evert__task *task, const void *frame);
+#else
+static inline void evert__scope_check(const struct evert__task *task, const void *frame)
+{
+    (void)task;
+    (void)frame;
+}
+#endif
 
 /*
  * A main task, which is in no scope. Running it runs the loop until it has ended (0), or was

@@ -56,14 +56,14 @@ NUMBERS = {name.strip(): number for name, number in [
 
 # Functions that must be among a task's frames, the innermost first.
 FRAMES = {
-    "reader": ["evert__wait_flat", "evert_read_line", "reads", "task_entry"],
-    "writer": ["evert__wait", "evert_write", "writes", "task_entry"],
-    "awaiter": ["evert__wait", "evert_await", "awaits", "task_entry"],
-    "leaver": ["evert__wait", "evert_scope_leave", "leaves", "task_entry"],
-    "deep": ["evert__wait", "deep", "deep", "deep", "task_entry"],
-    "yielder": ["evert_yield", "yields", "task_entry"],
-    "starter": ["evert__task_start", "evert_deferred_from", "starts_another", "task_entry"],
-    "looks": ["all_is_set", "looks", "task_entry"],
+    "reader": ["evert__wait_flat", "evert_read_line", "reads", "evert__task_entry"],
+    "writer": ["evert__wait", "evert_write", "writes", "evert__task_entry"],
+    "awaiter": ["evert__wait", "evert_await", "awaits", "evert__task_entry"],
+    "leaver": ["evert__wait", "evert_scope_leave", "leaves", "evert__task_entry"],
+    "deep": ["evert__wait", "deep", "deep", "deep", "evert__task_entry"],
+    "yielder": ["evert_yield", "yields", "evert__task_entry"],
+    "starter": ["evert__task_start", "evert_deferred_from", "starts_another", "evert__task_entry"],
+    "looks": ["all_is_set", "looks", "evert__task_entry"],
 }
 
 
@@ -176,7 +176,7 @@ def expect_frames(task, backtrace):
     for wanted in FRAMES[task]:
         if wanted not in rest:
             raise Failed(f"{task}: expected the frames {FRAMES[task]}, got {names}")
-    if names[-1] not in ("evert__context_begin", "task_entry"):
+    if names[-1] not in ("evert__context_begin", "evert__task_entry"):
         raise Failed(f"{task}: expected nothing behind the first function, got {names}")
     if "main" in names or "evert__loop_turn" in names:
         raise Failed(f"{task}: expected its own frames, got {names}")
@@ -353,7 +353,7 @@ def steps_through_switches(program):
 def stops_at_the_entry_of_a_task(program):
     said = gdb(["--args", program, "stop"], "break sleeps_deep", "run", "bt", "kill")
     names = functions(said)
-    expect("frames", ["sleeps_deep", "task_entry"], names[:2])
+    expect("frames", ["sleeps_deep", "evert__task_entry"], names[:2])
     if names[2:] not in ([], ["evert__context_begin"]):
         raise Failed(f"expected nothing behind the first function, got {names}")
 
