@@ -10,6 +10,7 @@
 #include <sys/random.h>
 #include <sys/sendfile.h>
 #include <sys/syscall.h>
+#include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -249,6 +250,20 @@ int evert__sys_unlink(const char *path)
 int evert__sys_eventfd(void)
 {
     MAKE(int, EVENTFD, NULL, eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC), true);
+}
+
+int evert__sys_timerfd(void)
+{
+    MAKE(int, TIMERFD_CREATE, NULL, timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC),
+         true);
+}
+
+/* A time of 0 would take it back, and there is no such time left. */
+int evert__sys_timerfd_set(int fd, evert_time when)
+{
+    const struct itimerspec setting = {.it_value = {.tv_sec = (time_t)(when / EVERT_SECOND),
+                                                    .tv_nsec = (long)(when % EVERT_SECOND)}};
+    MAKE(int, TIMERFD_SETTIME, NULL, timerfd_settime(fd, TFD_TIMER_ABSTIME, &setting, NULL), true);
 }
 
 int evert__sys_epoll_create(void)

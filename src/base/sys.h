@@ -63,6 +63,8 @@
     X(FCNTL)                \
     X(SEEK)                 \
     X(EVENTFD)              \
+    X(TIMERFD_CREATE)       \
+    X(TIMERFD_SETTIME)      \
     X(EPOLL_CREATE)         \
     X(EPOLL_CTL)            \
     X(EPOLL_WAIT)           \
@@ -144,6 +146,8 @@ int evert__sys_unlink(const char *path);
 
 /* waiting; -EINTR comes back */
 int evert__sys_eventfd(void);
+int evert__sys_timerfd(void);
+int evert__sys_timerfd_set(int fd, evert_time when); /* the same time as evert__sys_clock() */
 int evert__sys_epoll_create(void);
 int evert__sys_epoll_ctl(int epoll, int operation, int fd, uint32_t events, uint64_t data);
 int evert__sys_epoll_wait(int epoll, struct epoll_event *events, int count, evert_time timeout);

@@ -80,6 +80,7 @@ int evert_loop_new(evert_loop **ret)
         evert__watch_start(loop, limit);
     atomic_init(&loop->holds, 1);
     evert__near_init(&loop->near);
+    evert__alarm_init(loop);
     loop->now = evert__clock();
     loop->memory_told = INT64_MIN;
     evert__loops_add(loop);
@@ -153,7 +154,9 @@ void evert_loop_free(evert_loop *loop)
     evert__signals_forget(loop);
     evert__watch_stop(loop);
     evert__wake_stop(loop);
+    evert__alarm_stop(loop);
     loop->backend->fini(loop);
+    evert__alarm_fini(loop);
     evert__heap_fini(&loop->timers);
     if (own == loop)
         own = NULL;
@@ -206,8 +209,12 @@ static evert_time time_to_wait(evert_loop *loop, evert_time deadline)
         next = deadline;
     if (next == EVERT_NEVER)
         return EVERT_NEVER;
+    if (loop->alarm.when <= next)
+        return EVERT_NEVER;
     (void)tell_time(loop, next, &now);
-    return next > now ? next - now : 0;
+    if (next <= now)
+        return 0;
+    return evert__alarm_is_better(loop, next) ? EVERT_NEVER : next - now;
 }
 
 bool evert__loop_single_turn(evert_loop *loop, evert_time deadline)

@@ -20,6 +20,7 @@
 #include "base/heap.h"
 #include "base/list.h"
 #include "base/near.h"
+#include "loop/alarm.h"
 #include "loop/op.h"
 
 struct evert__task;
@@ -97,6 +98,7 @@ struct evert_loop {
 
     struct evert__fd wake_fd;
     struct evert__source wake;
+    struct evert__alarm alarm;
     atomic_bool stop_wanted;
     atomic_uint holds;        /* the memory stays until there is none; one is the loop's own */
     pthread_mutex_t lock;     /* for what other threads touch: */
@@ -272,6 +274,9 @@ void evert__handles_forget(evert_loop *loop);
 
 /* Wakes the loop from any thread or signal handler. */
 void evert__loop_wake(const evert_loop *loop);
+/* Empties an eventfd or a timerfd until it has to be waited for again. */
+int evert__counter_empty(struct evert__source *counter);
+
 int evert__wake_init(evert_loop *loop);
 void evert__wake_stop(evert_loop *loop); /* the loop is not woken any more; others may still try */
 void evert__wake_fini(evert_loop *loop);

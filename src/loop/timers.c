@@ -66,8 +66,10 @@ static struct evert__timer *next_due(evert_loop *loop)
 EVERT__HOT void evert__timers_expire(evert_loop *loop)
 {
     struct evert__timer *timer;
-    while ((timer = next_due(loop)) != NULL)
+    while ((timer = next_due(loop)) != NULL) {
         evert__list_append(&loop->ready, &timer->ready.link);
+        loop->alarm.waits = 0;
+    }
     while (!evert__list_empty(&loop->unsorted)) {
         timer = timer_of(loop->unsorted.next);
         if (evert__heap_insert(&loop->timers, &timer->node, timer->when) < 0)

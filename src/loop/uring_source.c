@@ -332,7 +332,7 @@ EVERT__HOT bool evert__uring_detach(struct evert__fd *fd)
     if (fd->ringed.mode == NOTHING || u->over)
         return false;
     end(fd);
-    if (fd == &fd->loop->wake_fd)
+    if (fd == &fd->loop->wake_fd || fd == &fd->loop->alarm.fd)
         return false; /* it is closed with the loop, after the ring */
     if (accepts(fd))
         (void)evert__sys_shutdown(fd->number, SHUT_RDWR); /* newcomers are refused from now on */

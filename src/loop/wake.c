@@ -43,23 +43,22 @@ void evert__calls_close(evert_loop *loop)
         pthread_mutex_unlock(&loop->lock);
 }
 
-/* Empties the eventfd until it has to be waited for again. */
-static int listen_again(evert_loop *loop)
+int evert__counter_empty(struct evert__source *counter)
 {
     uint64_t count;
     ssize_t rc;
     do {
-        rc = evert__source_take(&loop->wake, &count, sizeof(count));
+        rc = evert__source_take(counter, &count, sizeof(count));
         if (rc < 0 && rc != -EAGAIN)
             return (int)rc;
-    } while (rc > 0 || evert__source_arm(&loop->wake));
+    } while (rc > 0 || evert__source_arm(counter));
     return 0;
 }
 
 static void woken(struct evert__source *source)
 {
     evert_loop *loop = EVERT__CONTAINER(source, evert_loop, wake);
-    (void)listen_again(loop); /* only the first time can fail */
+    (void)evert__counter_empty(source); /* only the first time can fail */
     pthread_mutex_lock(&loop->lock);
     evert__list_splice(&loop->ready, &loop->calls);
     pthread_mutex_unlock(&loop->lock);
@@ -77,7 +76,7 @@ int evert__wake_init(evert_loop *loop)
     evert__source_init(&loop->wake, &loop->wake_fd, EVERT__SOURCE_COUNTER, woken);
     pthread_mutex_init(&loop->lock, NULL);
     evert__list_init(&loop->calls);
-    int rc = listen_again(loop);
+    int rc = evert__counter_empty(&loop->wake);
     if (rc < 0) {
         evert__wake_stop(loop);
         evert__wake_fini(loop);

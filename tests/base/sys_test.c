@@ -161,6 +161,10 @@ static int64_t make(enum evert__sys_call call)
         return evert__sys_has_offsets(-1);
     case EVERT__SYS_EVENTFD:
         return evert__sys_eventfd();
+    case EVERT__SYS_TIMERFD_CREATE:
+        return evert__sys_timerfd();
+    case EVERT__SYS_TIMERFD_SETTIME:
+        return evert__sys_timerfd_set(-1, EVERT_SECOND);
     case EVERT__SYS_EPOLL_CREATE:
         return evert__sys_epoll_create();
     case EVERT__SYS_EPOLL_CTL:
