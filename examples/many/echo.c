@@ -8,7 +8,7 @@ static int echo(evert_stream *s, void *unused)
     ssize_t n;
 
     (void)unused;
-    while ((n = evert_read(s, &bytes, 65536)) > 0)
+    while ((n = evert_read(s, &bytes, 131072)) > 0)
         evert_put(s, bytes); /* a failure comes back from the read */
     return (int)n;
 }

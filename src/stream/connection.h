@@ -92,8 +92,8 @@ struct evert_stream {
     bool leaves : 1;  /* what it is given it may leave, and get again */
     bool in_call : 1; /* it looks at the input buffer, which has to stay, or be left to it */
     /*
-     * So much room the reader who waits wants to have filled for him, where UINT16_MAX stands for
-     * EVERT__AHEAD; 0: he takes himself.
+     * So much room the reader who waits wants to have filled for him, as read.c keeps it; 0: he
+     * takes himself.
      */
     uint16_t awaited;
     int reason;    /* why it is being closed: what connection_lost() will hear */

@@ -32,16 +32,18 @@ static bool stop_reading(struct evert__waiter *waiter)
     return true;
 }
 
+/* In the room that there is for it in a connection: from IN_LINES on in lines of the cache. */
+enum { IN_LINES = 1 << 15 };
+
 static uint16_t awaited_of(size_t room)
 {
-    if (room >= EVERT__AHEAD)
-        return UINT16_MAX;
-    return (uint16_t)(room < UINT16_MAX ? room : UINT16_MAX - 1);
+    size_t most = room < EVERT__LARGE ? room : EVERT__LARGE;
+    return (uint16_t)(most < IN_LINES ? most : IN_LINES + most / EVERT__LINE);
 }
 
 static size_t room_of(uint16_t awaited)
 {
-    return awaited < UINT16_MAX ? awaited : EVERT__AHEAD;
+    return awaited < IN_LINES ? awaited : (size_t)(awaited - IN_LINES) * EVERT__LINE;
 }
 
 int evert__read_await(evert_stream *s, struct evert__task *self, size_t room)
@@ -206,7 +208,7 @@ static int give_incomplete(evert_stream *s, int rc, evert_bytes *ret)
 static ssize_t read_some(evert_stream *s, struct evert__task **ret_self, evert_bytes *ret,
                          size_t max)
 {
-    size_t room = max < EVERT__AHEAD ? max : EVERT__AHEAD;
+    size_t room = max < EVERT__LARGE ? max : EVERT__LARGE;
     int rc = evert__read_begin(s, ret_self, max > 0);
     if (rc == 0 && max > 0 && evert__input_size(&s->in) == 0)
         rc = more(s, *ret_self, room > AT_LEAST ? room : AT_LEAST);
