@@ -98,11 +98,11 @@ static inline void evert__chunk_put(evert_loop *loop, struct evert__chunk *chunk
 char *evert__large_get(evert_loop *loop);
 void evert__large_put(const evert_loop *loop, char *large);
 
-/* Whether it is there just now, so that it is had for nothing. */
-static inline bool evert__large_kept(const evert_loop *loop)
+/* Whether it is there just now, or as soon as the pool is, so that it is had for nothing. */
+static inline bool evert__large_is_free(const evert_loop *loop)
 {
     const struct evert__chunk_pool *pool = evert__chunk_pool(loop);
-    return pool != NULL && pool->large != NULL;
+    return pool == NULL || pool->large != NULL;
 }
 
 #endif

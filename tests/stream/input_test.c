@@ -262,6 +262,24 @@ static void test_a_read_of_much_has_the_large_buffer_where_it_is_there(void **st
     free(data);
 }
 
+/* Also where nothing that comes in small pieces was ever read or written. */
+static void test_the_first_read_of_a_loop_has_it_if_it_is_of_much(void **state)
+{
+    evert_bytes bytes;
+    (void)state;
+    struct ends e = make_ends(UNIX);
+    struct evert__part **pool = &e.s->loop->parts[EVERT__PART_CHUNKS];
+    if (*pool != NULL)
+        (*pool)->fini(*pool, e.s->loop); /* other cases had this loop before */
+    *pool = NULL;
+    assert_int_equal(send(e.peer, "much", 4, MSG_NOSIGNAL), 4);
+    for (size_t got = 0; got < 4; got += bytes.size) {
+        assert_in_range(evert_read(e.s, &bytes, 65536), 1, 4);
+        assert_int_equal(e.s->in.capacity, EVERT__LARGE);
+    }
+    drop_ends(e);
+}
+
 /* BR-002, the second run: the rest of the line is dropped as it comes, and takes no memory. */
 static void test_a_line_without_end_takes_no_memory(void **state)
 {
@@ -506,6 +524,7 @@ int main(void)
         everywhere(test_without_memory_a_large_buffer_stays),
         everywhere(test_what_is_left_in_a_large_buffer_goes_to_one_of_its_size),
         everywhere(test_a_read_of_much_has_the_large_buffer_where_it_is_there),
+        everywhere(test_the_first_read_of_a_loop_has_it_if_it_is_of_much),
         everywhere(test_a_line_without_end_takes_no_memory),
         everywhere(test_counted_reads_of_more_than_any_limit_work),
         everywhere(test_a_read_that_waits_with_nothing_holds_no_buffer),
