@@ -274,6 +274,7 @@ void evert__handles_forget(evert_loop *loop);
 
 /* Wakes the loop from any thread or signal handler. */
 void evert__loop_wake(const evert_loop *loop);
+
 /* Empties an eventfd or a timerfd until it has to be waited for again. */
 int evert__counter_empty(struct evert__source *counter);
 

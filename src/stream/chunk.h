@@ -20,7 +20,8 @@ enum {
     EVERT__CHUNK_ROOM = 4096, /* so that what is read and written in pages is one piece */
     EVERT__PIECES = 18,     /* make one send of all that may be queued below the high-water mark */
     EVERT__AHEAD = 1 << 16, /* what is taken at the most, where some of it may have to be kept */
-    EVERT__LARGE = 1 << 18, /* and where it is looked at whole */
+    EVERT__LARGE_BITS = 18,
+    EVERT__LARGE = 1 << EVERT__LARGE_BITS, /* and where it is looked at whole */
 };
 
 struct evert__chunk {

@@ -145,7 +145,7 @@ EVERT__HOT void evert__close_step(evert_stream *s)
 EVERT__HOT static void begin_closing(evert_stream *s, enum evert__closing state)
 {
     s->taken = true;
-    s->closing = (uint8_t)state;
+    s->closing = state;
     evert__timer_unset(s->loop, &s->timer);
     s->timer.ready.run = limit_reached;
     s->farewell.run = give_up;

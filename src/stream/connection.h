@@ -73,8 +73,8 @@ struct evert_stream {
      */
     uint16_t open;
     uint8_t users; /* calls that wait here, and serve: it is not freed under them */
-    uint8_t closing;
-    bool served : 1;   /* evert_serve() accepted it and will close it */
+    enum evert__closing closing : 5; /* so few bits that `awaited` has its place behind these */
+    bool served : 1;                 /* evert_serve() accepted it and will close it */
     bool at_end : 1;   /* the peer has ended its side, and all that it sent was taken */
     bool eof_sent : 1; /* our own side was ended, or is as soon as all is sent: */
     bool eof_due : 1;  /* that is still to be done */
@@ -92,10 +92,10 @@ struct evert_stream {
     bool leaves : 1;  /* what it is given it may leave, and get again */
     bool in_call : 1; /* it looks at the input buffer, which has to stay, or be left to it */
     /*
-     * So much room the reader who waits wants to have filled for him, as read.c keeps it; 0: he
-     * takes himself.
+     * So much room the reader who waits wants to have filled for him, EVERT__LARGE at the most; 0:
+     * he takes himself.
      */
-    uint16_t awaited;
+    uint32_t awaited : EVERT__LARGE_BITS + 1;
     int reason;    /* why it is being closed: what connection_lost() will hear */
     uint32_t high; /* of a transport: its marks of what is unsent are this and `low` */
     uint32_t line_limit;

@@ -32,20 +32,6 @@ static bool stop_reading(struct evert__waiter *waiter)
     return true;
 }
 
-/* In the room that there is for it in a connection: from IN_LINES on in lines of the cache. */
-enum { IN_LINES = 1 << 15 };
-
-static uint16_t awaited_of(size_t room)
-{
-    size_t most = room < EVERT__LARGE ? room : EVERT__LARGE;
-    return (uint16_t)(most < IN_LINES ? most : IN_LINES + most / EVERT__LINE);
-}
-
-static size_t room_of(uint16_t awaited)
-{
-    return awaited < IN_LINES ? awaited : (size_t)(awaited - IN_LINES) * EVERT__LINE;
-}
-
 int evert__read_await(evert_stream *s, struct evert__task *self, size_t room)
 {
     struct reading reading = {.waiter.cancel = stop_reading, .stream = s};
@@ -56,7 +42,7 @@ int evert__read_await(evert_stream *s, struct evert__task *self, size_t room)
     if (evert__source_arm(&s->source))
         return 0;
     s->reader = &reading.waiter;
-    s->awaited = awaited_of(room);
+    s->awaited = (room < EVERT__LARGE ? room : EVERT__LARGE) & (2 * EVERT__LARGE - 1);
     evert__connection_hold(s);
     evert__wait_flat(self, &reading.waiter);
     s->reader = NULL;
@@ -100,7 +86,7 @@ int evert__read_now(evert_stream *s, size_t room)
 EVERT__FLAT void evert__take_for_reader(struct evert__ready *step)
 {
     evert_stream *s = EVERT__CONTAINER(step, evert_stream, step);
-    int rc = evert__read_now(s, room_of(s->awaited));
+    int rc = evert__read_now(s, s->awaited);
     if (rc != -EAGAIN)
         evert__wake_at_once(s->reader, rc == 0 ? EVERT__INPUT_TAKEN : EVERT__INPUT_CAME);
     else if (evert__source_arm(&s->source))

@@ -19,19 +19,22 @@ static bool count_calls(enum evert__sys_call call, const void *site, size_t *siz
     return *result != 0;
 }
 
-static int hooked_setup(void **state)
+static int setup(void **state, int timerfd_create)
 {
     memset(&hook, 0, sizeof(hook));
+    hook.answers[EVERT__SYS_TIMERFD_CREATE] = timerfd_create;
     evert__sys_set_hook(count_calls);
     return loop_setup(state);
 }
 
+static int hooked_setup(void **state)
+{
+    return setup(state, 0);
+}
+
 static int alarmless_setup(void **state)
 {
-    memset(&hook, 0, sizeof(hook));
-    hook.answers[EVERT__SYS_TIMERFD_CREATE] = -EMFILE;
-    evert__sys_set_hook(count_calls);
-    return loop_setup(state);
+    return setup(state, -EMFILE);
 }
 
 #define HOOKED_CASE(name) cmocka_unit_test_setup_teardown(name, hooked_setup, loop_teardown)
