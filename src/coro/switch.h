@@ -27,8 +27,11 @@ struct evert__context {
 void evert__context_make(struct evert__context *context, void *low, void *top,
                          void (*entry)(void *arg), void *arg);
 
-/* Suspends this stack into `from` and goes on with `to`; returns when somebody switches back. */
-void evert__context_switch(struct evert__context *from, const struct evert__context *to);
+/*
+ * Suspends this stack into `from` and goes on with `to`; returns when somebody switches back, and
+ * always 0: a function whose last act is a switch needs no frame below it.
+ */
+int evert__context_switch(struct evert__context *from, const struct evert__context *to);
 
 /*
  * The same, and faster where `to` was left in the same place in the code as `from` is, as tasks do
@@ -37,7 +40,7 @@ void evert__context_switch(struct evert__context *from, const struct evert__cont
 #ifdef EVERT_SWITCH_UCONTEXT
 #define evert__context_switch_alike evert__context_switch
 #else
-void evert__context_switch_alike(struct evert__context *from, const struct evert__context *to);
+int evert__context_switch_alike(struct evert__context *from, const struct evert__context *to);
 #endif
 
 #endif

@@ -62,6 +62,7 @@
     .cfi_restore x28
     .cfi_restore x29
     .cfi_restore x30
+    mov w0, #0
     .ifc \way, ret
     ret
     .else

@@ -26,7 +26,8 @@ void evert__context_make(struct evert__context *context, void *low, void *top,
                 (unsigned)self);
 }
 
-void evert__context_switch(struct evert__context *from, const struct evert__context *to)
+int evert__context_switch(struct evert__context *from, const struct evert__context *to)
 {
     (void)swapcontext(&from->machine, &to->machine);
+    return 0;
 }

@@ -55,6 +55,7 @@
     popq %rbp
     .cfi_adjust_cfa_offset -8
     .cfi_restore %rbp
+    xorl %eax, %eax
     .ifc \way, ret
     ret
     .else

@@ -17,7 +17,7 @@ static struct evert__task *switch_in(struct evert__tasks *tasks, struct evert__t
     tasks->loop->current = task;
     evert__fiber_is_here(&tasks->fiber);
     evert__fiber_leave(&tasks->fiber, &task->fiber, false);
-    evert__context_switch(&tasks->context, &task->context);
+    (void)evert__context_switch(&tasks->context, &task->context);
     evert__fiber_arrive(&tasks->fiber);
     task = tasks->loop->current;
     tasks->loop->current = NULL;
@@ -78,9 +78,9 @@ EVERT__HOT void evert__task_entry(void *arg)
         fetch(loop->batch.next);
         /* Nobody takes the stack before this is away from it. */
         let_go(task, NULL);
-        evert__task_go(loop, task, next, true);
+        (void)evert__task_go(loop, task, next, true);
     }
-    evert__task_leave(task, true);
+    (void)evert__task_leave(task, true);
 }
 
 EVERT__HOT __attribute__((noinline)) static void ended(struct evert__task *task)

@@ -174,13 +174,14 @@ static inline bool evert__task_cancelled(const struct evert__task *task)
     return *task->cancelled;
 }
 
-/* From a task to the loop; returns when the loop comes back to it, unless it was the last time. */
-static inline void evert__task_leave(struct evert__task *task, bool last)
+/* From a task to the loop; 0 when the loop comes back to it, unless it was the last time. */
+static inline int evert__task_leave(struct evert__task *task, bool last)
 {
     struct evert__tasks *tasks = evert__tasks_get(task->loop);
     evert__fiber_leave(&task->fiber, &tasks->fiber, last);
-    evert__context_switch(&task->context, &tasks->context);
+    int zero = evert__context_switch(&task->context, &tasks->context);
     evert__fiber_arrive(&task->fiber);
+    return zero;
 }
 
 void evert__task_resume(struct evert__ready *ready);
@@ -224,16 +225,15 @@ static inline struct evert__task *evert__task_next(evert_loop *loop)
  * From a task to another one, which was taken off the queue; see evert__task_leave(). One that goes
  * for the last time has given its memory back already.
  */
-static inline void evert__task_go(evert_loop *loop, struct evert__task *task,
-                                  struct evert__task *next, bool last)
+static inline int evert__task_go(evert_loop *loop, struct evert__task *task,
+                                 struct evert__task *next, bool last)
 {
     loop->current = next;
     evert__fiber_leave(&task->fiber, &next->fiber, last);
-    if (last)
-        evert__context_switch(&task->context, &next->context);
-    else
-        evert__context_switch_alike(&task->context, &next->context);
+    int zero = last ? evert__context_switch(&task->context, &next->context)
+                    : evert__context_switch_alike(&task->context, &next->context);
     evert__fiber_arrive(&task->fiber);
+    return zero;
 }
 
 /*
@@ -248,20 +248,17 @@ static inline void evert__task_suspend(struct evert__task *task)
     if (evert__list_empty(&loop->flush))
         next = evert__task_next(loop);
     if (next != NULL)
-        evert__task_go(loop, task, next, false);
+        (void)evert__task_go(loop, task, next, false);
     else
-        evert__task_leave(task, false);
+        (void)evert__task_leave(task, false);
 }
 
-/* Lets those that are ready run, each once, and the task again behind them. */
-static inline void evert__task_give_way(evert_loop *loop, struct evert__task *task)
+/* Lets those that are ready run, each once, and the task again behind them. 0. */
+static inline int evert__task_give_way(evert_loop *loop, struct evert__task *task)
 {
     struct evert__task *next = evert__task_next(loop);
     evert__list_append(&loop->ready, &task->ready.link);
-    if (next != NULL)
-        evert__task_go(loop, task, next, false);
-    else
-        evert__task_leave(task, false);
+    return next != NULL ? evert__task_go(loop, task, next, false) : evert__task_leave(task, false);
 }
 
 /* Cancels what the task waits for, if it can be. */

@@ -86,7 +86,7 @@ void evert__let_others_run(struct evert__task *self)
         }
     } else {
         evert__loop_flush(self->loop);
-        evert__task_give_way(self->loop, self);
+        (void)evert__task_give_way(self->loop, self);
     }
 }
 
@@ -161,6 +161,5 @@ __attribute__((noinline)) int evert_yield(void)
     if (!may_give_way(loop))
         return yield_in_any_case();
     loop->current->budget = EVERT__BUDGET;
-    evert__task_give_way(loop, loop->current);
-    return 0; /* no child of a fork comes back here */
+    return evert__task_give_way(loop, loop->current); /* no child of a fork comes back here */
 }

@@ -21,7 +21,7 @@ struct routine {
 static void leave(struct routine *routine, bool last)
 {
     evert__fiber_leave(&routine->fiber, &routine->callers_fiber, last);
-    evert__context_switch(&routine->context, &routine->caller);
+    assert_int_equal(evert__context_switch(&routine->context, &routine->caller), 0);
     evert__fiber_arrive(&routine->fiber);
 }
 
@@ -50,7 +50,7 @@ static void go_on(struct routine *routine)
     assert_false(routine->done);
     evert__fiber_is_here(&routine->callers_fiber);
     evert__fiber_leave(&routine->callers_fiber, &routine->fiber, false);
-    evert__context_switch(&routine->caller, &routine->context);
+    assert_int_equal(evert__context_switch(&routine->caller, &routine->context), 0);
     evert__fiber_arrive(&routine->callers_fiber);
 }
 

@@ -61,7 +61,7 @@ FRAMES = {
     "awaiter": ["evert__wait", "evert_await", "awaits", "evert__task_entry"],
     "leaver": ["evert__wait", "evert_scope_leave", "leaves", "evert__task_entry"],
     "deep": ["evert__wait", "deep", "deep", "deep", "evert__task_entry"],
-    "yielder": ["evert_yield", "yields", "evert__task_entry"],
+    "yielder": ["yields", "evert__task_entry"],  # evert_yield() ends in the switch
     "starter": ["evert__task_start", "evert_deferred_from", "starts_another", "evert__task_entry"],
     "looks": ["all_is_set", "looks", "evert__task_entry"],
 }
