@@ -399,6 +399,10 @@ the function's variables that live across a wait.
 """
 
 
+def additions(row):
+    return ", ".join(f"{each:.1f}" for each in row.get("additions", []))
+
+
 def machine_section(rows):
     about = rows[0]["machine"]
     network = "a network of their own" if about["own_network"] else "the machine's network"
@@ -412,7 +416,7 @@ def machine_section(rows):
                 for name, each in row["servers"].items() if each["peer"]}
     lines += [f"{name}: {version}" for name, version in versions.items()]
     commands = [[f"`{row['row']}`", f"{row['round_count']}", f"`{row['command']}`",
-                 f"{row['took']:.0f}"] for row in rows]
+                 f"{row['took']:.0f}", additions(row)] for row in rows]
     return ("## How it was measured\n\n" + "".join(f"- {line}\n" for line in lines) + "\n"
             "`bench/run.py build/release ROW` measures a row alone, `bench/run.py --list` lists "
             "them, and `make bench` measures all and writes this page. The raw results are in "
@@ -428,8 +432,12 @@ def machine_section(rows):
             "    kill $!'\n"
             "```\n\n"
             "The system calls: the same with `strace -c -f -U calls,errors,name` before the "
-            "server.\n\n" + table(["row", "rounds", "load", "seconds that it took"],
-                                  commands))
+            "server.\n\n"
+            "*Additions* are those in a cycle of the servers' core, before and after the row "
+            "([bench/core.c](../bench/core.c)): nearly 4 if the core is theirs alone, and half of "
+            "that where its other half is somebody else's. Then what a program does itself takes "
+            "up to twice as long, and what it has the kernel and the caches do less so.\n\n"
+            + table(["row", "rounds", "load", "seconds that it took", "additions"], commands))
 
 
 def picture(name, words):

@@ -24,6 +24,10 @@ strace, in runs of their own.
 With --self the raw server is measured beside itself, as in that row: that tells how finely the
 row's ratios tell.
 
+Half of a core may be another guest's, which nothing shows but that programs get less done in each
+cycle, while what they wait for takes as long as ever. So before and after each row a loop of
+additions is timed (core.c).
+
 The raw results of each row go to FOLDER/ROW.json (build/bench unless named), of which
 bench/report.py makes docs/benchmarks.md. The exit status is 1 when a bound is clearly missed, or an
 answer was wrong.
@@ -81,11 +85,19 @@ def chosen(options):
     return [row for row in ROWS if not options.rows or row.name in options.rows]
 
 
+def additions(options):
+    """How much the servers have of their core: see core.c."""
+    return measuring.run_json(options.build / "bench/core")["additions"]
+
+
 def run(row, options, found, about):
-    began = time.monotonic()
+    began, before = time.monotonic(), additions(options)
     results = row.run(Context(options.build, found, options.rounds, options.seconds))
+    after = additions(options)
+    print(f"    (additions in a cycle of the servers' core, nearly 4 if it is theirs alone: "
+          f"{before:.1f} before, {after:.1f} after)\n", flush=True)
     results = {"row": row.name, "kind": row.kind, "title": row.title, "command": row.command(),
-               "round_count": options.rounds or row.rounds,
+               "round_count": options.rounds or row.rounds, "additions": [before, after],
                "took": round(time.monotonic() - began, 1), "machine": about, **results}
     path = options.out / f"{row.name}.json"
     path.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
