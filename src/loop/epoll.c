@@ -76,7 +76,7 @@ static int add(int epoll, const struct evert__fd *fd)
     return evert__sys_epoll_ctl_flat(epoll, EPOLL_CTL_ADD, fd->number, EVENTS | EPOLLET, whom);
 }
 
-EVERT__HOT static int attach(struct evert__fd *fd)
+EVERT__FLAT static int attach(struct evert__fd *fd)
 {
     struct state *state = fd->loop->backend_state;
     if (fd->slot != 0)
@@ -154,7 +154,7 @@ EVERT__HOT static bool start(struct evert__op *op)
     return evert__readiness_start(op, attach);
 }
 
-EVERT__HOT static bool arm(struct evert__source *source)
+EVERT__FLAT static bool arm(struct evert__source *source)
 {
     return evert__readiness_arm(source, attach);
 }

@@ -12,12 +12,27 @@
 #include "loop/loop.h"
 #include "loop/readiness.h"
 
-/* evert__source_take() of a RECEIVE source. */
+/* Whether the kernel itself is to be asked, here and now, for what a source has. */
+static inline bool evert__may_take_flat(const struct evert__fd *fd)
+{
+    return !evert__loop_forked(fd->loop) && fd->loop->backend->by_readiness && fd->readable &&
+           fd->error >= 0;
+}
+
+/* evert__source_take() of an ACCEPT source. */
+static inline ssize_t evert__accept_flat(struct evert__source *source)
+{
+    struct evert__fd *fd = source->fd;
+    if (!evert__may_take_flat(fd))
+        return evert__source_take(source, NULL, 0);
+    return evert__readiness_took(fd, evert__take_connection(fd), 0);
+}
+
+/* The same of a RECEIVE source. */
 static inline ssize_t evert__receive_flat(struct evert__source *source, void *buffer, size_t size)
 {
     struct evert__fd *fd = source->fd;
-    if (evert__loop_forked(fd->loop) || !fd->loop->backend->by_readiness || !fd->readable ||
-        fd->error < 0)
+    if (!evert__may_take_flat(fd))
         return evert__source_take(source, buffer, size);
     return evert__readiness_took(fd, evert__sys_recv_flat(fd->number, buffer, size, 0), size);
 }

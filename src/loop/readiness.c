@@ -94,26 +94,12 @@ bool evert__readiness_cancel(struct evert__op *op)
     return true;
 }
 
-/*
- * An accept(2) that finds nobody has made a socket and a file by then, and costs ten times a look.
- * Most connections come alone, so behind each a look comes first.
- */
-static int take_connection(struct evert__fd *fd)
-{
-    if (fd->taken_from && !evert__sys_is_readable_flat(fd->number)) {
-        fd->taken_from = false;
-        return -EAGAIN;
-    }
-    fd->taken_from = true;
-    return evert__sys_accept_flat(fd->number);
-}
-
 EVERT__HOT ssize_t evert__take_once(const struct evert__source *source, void *buffer, size_t size)
 {
     int number = source->fd->number;
     switch (source->fd->kind) {
     case EVERT__SOURCE_ACCEPT:
-        return take_connection(source->fd);
+        return evert__take_connection(source->fd);
     case EVERT__SOURCE_COUNTER:
         return evert__sys_read(number, buffer, size);
     default:
@@ -146,19 +132,6 @@ ssize_t evert__readiness_splice(struct evert__source *source, int pipe, size_t s
     if (count == -EAGAIN)
         fd->readable = false;
     return count;
-}
-
-EVERT__HOT bool evert__readiness_arm(struct evert__source *source,
-                                     int (*attach)(struct evert__fd *fd))
-{
-    struct evert__fd *fd = source->fd;
-    if (fd->readable)
-        return true;
-    fd->error = attach(fd);
-    if (fd->error < 0)
-        return true; /* the next take says so */
-    fd->source = source;
-    return false;
 }
 
 EVERT__HOT void evert__readiness_disarm(struct evert__source *source)

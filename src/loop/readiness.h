@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <poll.h>
 
+#include "base/sys_flat.h"
 #include "loop/op.h"
 
 /*
@@ -27,7 +28,6 @@ void evert__readiness_event(struct evert__fd *fd, unsigned events);
 
 /* For the tables; `attach` registers a descriptor with the kernel, when waiting first begins. */
 bool evert__readiness_start(struct evert__op *op, int (*attach)(struct evert__fd *fd));
-bool evert__readiness_arm(struct evert__source *source, int (*attach)(struct evert__fd *fd));
 bool evert__readiness_cancel(struct evert__op *op);
 ssize_t evert__readiness_send(struct evert__fd *fd, const struct iovec *pieces, int count);
 ssize_t evert__readiness_take(struct evert__source *source, void *buffer, size_t size);
@@ -35,6 +35,20 @@ size_t evert__readiness_room(struct evert__fd *fd, size_t size);
 ssize_t evert__readiness_splice(struct evert__source *source, int pipe, size_t size);
 void evert__readiness_disarm(struct evert__source *source);
 bool evert__readiness_look(struct evert__source *source);
+
+/* Inline, so that a table's own is a single function: it ends in a call to the kernel. */
+static inline bool evert__readiness_arm(struct evert__source *source,
+                                        int (*attach)(struct evert__fd *fd))
+{
+    struct evert__fd *fd = source->fd;
+    if (fd->readable)
+        return true;
+    fd->error = attach(fd);
+    if (fd->error < 0)
+        return true; /* the next take says so */
+    fd->source = source;
+    return false;
+}
 
 /* What a take of so many bytes came to, for the next one to know. */
 static inline ssize_t evert__readiness_took(struct evert__fd *fd, ssize_t count, size_t size)
@@ -51,6 +65,20 @@ static inline ssize_t evert__readiness_sent(struct evert__fd *fd, ssize_t sent)
     if (sent == -EAGAIN)
         fd->writable = false;
     return sent;
+}
+
+/*
+ * An accept(2) that finds nobody has made a socket and a file by then, and costs ten times a look.
+ * Most connections come alone, so behind each a look comes first.
+ */
+static inline int evert__take_connection(struct evert__fd *fd)
+{
+    if (fd->taken_from && !evert__sys_is_readable_flat(fd->number)) {
+        fd->taken_from = false;
+        return -EAGAIN;
+    }
+    fd->taken_from = true;
+    return evert__sys_accept_flat(fd->number);
 }
 
 /* One call that takes from the kernel what a source has there. */

@@ -199,21 +199,16 @@ static enum trouble trouble_of(int error)
     }
 }
 
-EVERT__HOT int evert__listener_take(struct evert_listener *l)
+EVERT__COLD int evert__listener_take_again(struct evert_listener *l, int error)
 {
-    ssize_t got = -EAGAIN;
-    if (evert__timer_is_set(&l->again))
-        return -EAGAIN;
-    for (int i = 0; i < GONE; i++) {
-        got = evert__source_take(&l->source, NULL, 0);
-        if (got >= 0)
-            l->paused = false;
-        if (got >= 0 || got == -EAGAIN || trouble_of((int)got) == OF_THE_LISTENER)
-            return (int)got;
-        if (trouble_of((int)got) == OF_THE_SYSTEM)
-            break;
+    for (int i = 1; i < GONE && trouble_of(error) == OF_THE_CONNECTION; i++) {
+        error = (int)evert__source_take(&l->source, NULL, 0);
+        if (error >= 0 || error == -EAGAIN)
+            return error;
     }
-    back_off(l, (int)got);
+    if (trouble_of(error) == OF_THE_LISTENER)
+        return error;
+    back_off(l, error);
     return -EAGAIN;
 }
 

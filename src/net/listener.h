@@ -9,6 +9,7 @@
 #include <sys/types.h>
 
 #include "loop/loop.h"
+#include "loop/op_flat.h"
 #include "net/endpoint.h"
 
 enum { EVERT__ACCEPTS = 64 }; /* in one step, until the others get their turn */
@@ -35,8 +36,21 @@ struct evert_listener {
 int evert__listener_open(struct evert_listener *listener, evert_loop *loop,
                          const struct evert__address *address);
 
+/* What comes of a take that failed: the next one's, or else that error, or -EAGAIN for a pause. */
+int evert__listener_take_again(struct evert_listener *listener, int error);
+
 /* A descriptor, or -EAGAIN: arm. Other errors mean that the listener is of no use any more. */
-int evert__listener_take(struct evert_listener *listener);
+static inline int evert__listener_take(struct evert_listener *listener)
+{
+    if (evert__timer_is_set(&listener->again))
+        return -EAGAIN;
+    int got = (int)evert__accept_flat(&listener->source);
+    if (got < 0 && got != -EAGAIN)
+        got = evert__listener_take_again(listener, got);
+    if (got >= 0)
+        listener->paused = false;
+    return got;
+}
 
 /* Whether it is time to speak of a shortage; the next time is in ten seconds. */
 bool evert__listener_may_tell(struct evert_listener *listener);
