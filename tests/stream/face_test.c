@@ -286,9 +286,12 @@ static void test_what_a_protocol_leaves_is_sent_by_the_stream(void **state)
         check_rc(evert_transport_write(transport_of(&t), data, MUCH), 0);
         wait_until(t.pauses == 1);
         assert_ptr_equal(evert_transport_stream(transport_of(&t)), e.s);
+        peer_say(e.peer, "x"); /* for whoever reads the stream, when he does */
         check_count(peer_receive(e.peer, got, MUCH), MUCH);
         assert_true(is_pattern(got, 0, MUCH));
+        turns(2);
         assert_int_equal(t.resumes, 0);
+        stream_hears(e.s, "x");
         talker_fini(&t);
         check_rc(drop_ends(e), 0);
     }
