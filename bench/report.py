@@ -399,10 +399,6 @@ the function's variables that live across a wait.
 """
 
 
-def additions(row):
-    return ", ".join(f"{each:.1f}" for each in row.get("additions", []))
-
-
 def machine_section(rows):
     about = rows[0]["machine"]
     network = "a network of their own" if about["own_network"] else "the machine's network"
@@ -416,7 +412,8 @@ def machine_section(rows):
                 for name, each in row["servers"].items() if each["peer"]}
     lines += [f"{name}: {version}" for name, version in versions.items()]
     commands = [[f"`{row['row']}`", f"{row['round_count']}", f"`{row['command']}`",
-                 f"{row['took']:.0f}", additions(row)] for row in rows]
+                 f"{row['took']:.0f}", "{:.1f}, {:.1f}".format(*row["additions"])]
+                for row in rows]
     return ("## How it was measured\n\n" + "".join(f"- {line}\n" for line in lines) + "\n"
             "`bench/run.py build/release ROW` measures a row alone, `bench/run.py --list` lists "
             "them, and `make bench` measures all and writes this page. The raw results are in "

@@ -245,7 +245,7 @@ def pairs_results(ratio):
 
 def head(row):
     return {"row": row.name, "kind": row.kind, "title": row.title, "command": row.command(),
-            "round_count": 9, "took": 12.0, "machine": MACHINE}
+            "round_count": 9, "took": 12.0, "additions": [3.81, 1.96], "machine": MACHINE}
 
 
 def self_results():
@@ -306,6 +306,7 @@ def the_page_holds_the_figures():
            in line_of(text, "| libold | 500"))
     expect("its version", True, "- libold: 0.1" in text)
     expect("machine", True, "Made Up, 2 cores, 2 GiB" in text)
+    expect("how much of the core", True, "| 12 | 3.8, 2.0 |" in text)
 
 
 def the_page_says_how_finely_the_pairs_tell():
