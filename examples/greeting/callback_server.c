@@ -51,8 +51,9 @@ static int serve(evert_loop *loop, const char *address)
 {
     evert_listener *listener;
     int rc = evert_loop_watch_signal(loop, SIGTERM, stop, loop);
-    if (rc == 0)
-        rc = evert_listen_protocol(&listener, loop, address, &factory);
+    if (rc < 0)
+        return rc;
+    rc = evert_listen_protocol(&listener, loop, address, &factory);
     if (rc < 0)
         return rc;
     printf("listening on %s\n", evert_listener_address(listener));

@@ -57,9 +57,10 @@ static bool ends_quietly(const struct evert__task *task)
 /* What comes behind the next one. Where one task ends, most likely others begin, or end, too. */
 static void fetch(const struct evert__link *ready)
 {
-    enum { LINES_OF_A_TASK = 4 };
-    for (int i = -1; i < LINES_OF_A_TASK; i++) /* with the frame below it */
-        __builtin_prefetch((const char *)ready + i * EVERT__LINE, 1);
+    enum { LINES = 5 }; /* of a task, with the frame below it */
+    const char *line = (const char *)ready - EVERT__LINE;
+    for (int i = 0; i < LINES; i++, line += EVERT__LINE)
+        __builtin_prefetch(line, 1);
 }
 
 EVERT__HOT void evert__task_entry(void *arg)

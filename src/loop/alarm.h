@@ -16,8 +16,8 @@
 struct evert__alarm {
     evert_time when; /* when it will ring; EVERT_NEVER: it is not set */
     unsigned waits;  /* with a limit, since a timer was due, or it was set */
-    bool heard; /* the back end listens to it */
-    bool off;   /* there is none to be had */
+    bool heard;      /* the back end listens to it */
+    bool off;        /* there is none to be had */
     struct evert__fd fd;
     struct evert__source source;
 };

@@ -85,12 +85,12 @@ struct evert_loop {
     int cpu;
     bool ending;                   /* the run was told to end: accept no more */
     bool leaving;                  /* its end has come, or the loop's: connect no more */
+    unsigned birth;                /* tells a loop of this process from one before a fork */
     struct evert__link servers;    /* what to run when that begins */
     struct evert__link watches;    /* of signals, by the public calls */
     struct evert__link transports; /* what to run when a run, or the loop, comes to its end: ... */
     struct evert__link farewells;  /* ... and the connections being closed: a run waits for them */
     evert_time memory_told;        /* when want of memory was last logged */
-    unsigned birth;                /* tells a loop of this process from one before a fork */
 
     /* For debuggers: see debugger.c. */
     struct evert__link all; /* on the list of all */

@@ -45,7 +45,7 @@ EVERT__HOT static int copy(evert_stream *s, size_t capacity, struct evert__input
     char *data = new_buffer(s, capacity);
     if (data == NULL)
         return -ENOMEM;
-    if (used > 0)
+    if (s->in.data != NULL)
         memcpy(data, s->in.data + s->in.start, used);
     *ret = (struct evert__input){.data = data, .end = used, .capacity = capacity};
     return 0;
