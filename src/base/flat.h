@@ -24,4 +24,18 @@ enum { EVERT__LINE = 64 };
 /* As EVERT__HOT, and inlines into a function all that it calls in the same file, and so on. */
 #define EVERT__FLAT __attribute__((flatten, hot))
 
+/*
+ * Goes back by a jump, where the processor remembers the last target, and not by a return, which it
+ * guesses wrong here: this has called the kernel, or was left for another stack and come back to.
+ * Not for what does so only at times, since then the returns above are guessed wrong.
+ */
+#if defined(__x86_64__) && !defined(EVERT_SWITCH_UCONTEXT) && defined(__has_attribute)
+#if __has_attribute(function_return)
+#define EVERT__JUMPS_BACK __attribute__((function_return("thunk-extern")))
+#endif
+#endif
+#ifndef EVERT__JUMPS_BACK
+#define EVERT__JUMPS_BACK
+#endif
+
 #endif

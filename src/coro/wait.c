@@ -62,18 +62,6 @@ EVERT__HOT void evert__wake(struct evert__waiter *waiter, int result)
         evert__ready_push(waiter->task->loop, &waiter->task->ready);
 }
 
-EVERT__HOT void evert__wake_at_once(struct evert__waiter *waiter, int result)
-{
-    struct evert__task *task = waiter->task;
-    if (task->root || task->loop->watch != NULL) {
-        evert__wake(waiter, result); /* each run of a task is watched by itself */
-        return;
-    }
-    waiter->done = true;
-    waiter->result = result;
-    evert__task_resume(&task->ready);
-}
-
 void evert__let_others_run(struct evert__task *self)
 {
     self->budget = EVERT__BUDGET;

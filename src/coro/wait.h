@@ -95,7 +95,17 @@ void evert__wake(struct evert__waiter *waiter, int result);
  * The same, to be called from the ready queue, of a wait that has not ended: the task runs now, and
  * not in its turn behind others.
  */
-void evert__wake_at_once(struct evert__waiter *waiter, int result);
+static inline void evert__wake_at_once(struct evert__waiter *waiter, int result)
+{
+    struct evert__task *task = waiter->task;
+    if (task->root || task->loop->watch != NULL) {
+        evert__wake(waiter, result); /* each run of a task is watched by itself */
+        return;
+    }
+    waiter->done = true;
+    waiter->result = result;
+    evert__task_resume(&task->ready);
+}
 
 /* Lets the others run, once. */
 void evert__let_others_run(struct evert__task *self);

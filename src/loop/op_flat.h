@@ -37,6 +37,18 @@ static inline ssize_t evert__receive_flat(struct evert__source *source, void *bu
     return evert__readiness_took(fd, evert__sys_recv_flat(fd->number, buffer, size, 0), size);
 }
 
+/* evert__source_arm(): nothing is asked of the kernel where it tells of the descriptor already. */
+static inline bool evert__arm_flat(struct evert__source *source)
+{
+    struct evert__fd *fd = source->fd;
+    if (evert__loop_forked(fd->loop) || !fd->loop->backend->by_readiness || fd->slot == 0)
+        return evert__source_arm(source);
+    if (fd->readable)
+        return true;
+    fd->source = source;
+    return false;
+}
+
 /* evert__fd_send() of a single piece. */
 static inline ssize_t evert__send_flat(struct evert__fd *fd, const struct iovec *piece)
 {

@@ -172,6 +172,16 @@ static inline size_t evert__input_size(const struct evert__input *in)
     return in->end - in->start;
 }
 
+/* The large buffer, where the stream has none. -ENOMEM: then it has none still. */
+static inline int evert__input_get_large(evert_stream *s)
+{
+    char *large = evert__large_get(s->loop);
+    if (large == NULL)
+        return -ENOMEM;
+    s->in = (struct evert__input){.data = large, .capacity = EVERT__LARGE};
+    return 0;
+}
+
 /* Room for `size` bytes from `start` on; keeps what is there. -ENOMEM leaves all as it was. */
 int evert__input_make_room(evert_stream *stream, size_t size);
 static inline int evert__input_reserve(evert_stream *stream, size_t size)
@@ -182,21 +192,13 @@ static inline int evert__input_reserve(evert_stream *stream, size_t size)
                                     .capacity = EVERT__CHUNK};
         return in->data != NULL ? 0 : -ENOMEM;
     }
+    if (in->data == NULL && size <= EVERT__LARGE && evert__large_is_free(stream->loop))
+        return evert__input_get_large(stream); /* which costs nothing */
     if (in->start == in->end)
         in->start = in->end = 0; /* where the caches still know it */
     if (in->data != NULL && in->capacity - in->start >= size)
         return 0;
     return evert__input_make_room(stream, size);
-}
-
-/* The large buffer, where the stream has none. -ENOMEM: then it has none still. */
-static inline int evert__input_get_large(evert_stream *s)
-{
-    char *large = evert__large_get(s->loop);
-    if (large == NULL)
-        return -ENOMEM;
-    s->in = (struct evert__input){.data = large, .capacity = EVERT__LARGE};
-    return 0;
 }
 
 /*

@@ -78,7 +78,7 @@ EVERT__HOT int evert__input_make_room(evert_stream *s, size_t size)
         return -ENOMEM;
     size_t capacity = capacity_for(size);
     if (used == 0 && capacity < EVERT__LARGE && evert__large_is_free(s->loop))
-        capacity = EVERT__LARGE; /* which costs nothing */
+        capacity = EVERT__LARGE;
     return move(s, capacity);
 }
 

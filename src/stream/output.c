@@ -184,7 +184,7 @@ __attribute__((noinline)) static void start(evert_stream *s)
 }
 
 /* A single piece, with no op for it, which the back end would make at once as well. */
-EVERT__FLAT void evert__output_start(evert_stream *s)
+EVERT__JUMPS_BACK EVERT__FLAT void evert__output_start(evert_stream *s)
 {
     const struct evert__chunk *only = s->out.first;
     evert__link_remove(&s->flush.link);

@@ -39,7 +39,7 @@ int evert__read_await(evert_stream *s, struct evert__task *self, size_t room)
 
     if (s->write_error < 0)
         return evert__source_look(&s->source) ? 0 : s->write_error;
-    if (evert__source_arm(&s->source))
+    if (evert__arm_flat(&s->source))
         return 0;
     s->reader = &reading.waiter;
     s->awaited = (room < EVERT__LARGE ? room : EVERT__LARGE) & (2 * EVERT__LARGE - 1);
@@ -205,7 +205,7 @@ static ssize_t read_some(evert_stream *s, struct evert__task **ret_self, evert_b
     return (ssize_t)ret->size;
 }
 
-EVERT__FLAT ssize_t evert_read(evert_stream *s, evert_bytes *ret, size_t max)
+EVERT__JUMPS_BACK EVERT__FLAT ssize_t evert_read(evert_stream *s, evert_bytes *ret, size_t max)
 {
     struct evert__task *self;
     ssize_t count = read_some(s, &self, ret, max);
@@ -255,7 +255,7 @@ static ssize_t read_some_into(evert_stream *s, struct evert__task **ret_self, vo
     return (ssize_t)ahead;
 }
 
-EVERT__FLAT ssize_t evert_read_into(evert_stream *s, void *buffer, size_t size)
+EVERT__JUMPS_BACK EVERT__FLAT ssize_t evert_read_into(evert_stream *s, void *buffer, size_t size)
 {
     struct evert__task *self;
     ssize_t count = read_some_into(s, &self, buffer, size);
@@ -276,7 +276,7 @@ static int read_counted(evert_stream *s, struct evert__task **ret_self, evert_by
     return 0;
 }
 
-EVERT__FLAT int evert_read_exactly(evert_stream *s, evert_bytes *ret, size_t size)
+EVERT__JUMPS_BACK EVERT__FLAT int evert_read_exactly(evert_stream *s, evert_bytes *ret, size_t size)
 {
     struct evert__task *self;
     int rc = read_counted(s, &self, ret, size);
@@ -394,8 +394,8 @@ static int read_line(evert_stream *s, struct evert__task **ret_self, evert_bytes
 }
 
 /* Apart, so that the case below pays nothing for the frame that this needs. */
-EVERT__FLAT __attribute__((noinline)) static int read_line_waiting(evert_stream *s,
-                                                                   evert_bytes *ret)
+EVERT__JUMPS_BACK EVERT__FLAT __attribute__((noinline)) static int
+read_line_waiting(evert_stream *s, evert_bytes *ret)
 {
     struct evert__task *self;
     int rc = read_line(s, &self, ret);
@@ -457,7 +457,8 @@ static ssize_t copy_out(int rc, evert_bytes bytes, char *buffer, size_t size)
     return fits ? (ssize_t)bytes.size : EVERT_ELIMIT;
 }
 
-EVERT__FLAT ssize_t evert_read_line_into(evert_stream *s, char *buffer, size_t size)
+EVERT__JUMPS_BACK EVERT__FLAT ssize_t evert_read_line_into(evert_stream *s, char *buffer,
+                                                           size_t size)
 {
     struct evert__task *self;
     evert_bytes bytes = {"", 0};
