@@ -37,16 +37,19 @@ static inline ssize_t evert__receive_flat(struct evert__source *source, void *bu
     return evert__readiness_took(fd, evert__sys_recv_flat(fd->number, buffer, size, 0), size);
 }
 
+static inline int evert__is_attached(struct evert__fd *fd)
+{
+    (void)fd;
+    return 0;
+}
+
 /* evert__source_arm(): nothing is asked of the kernel where it tells of the descriptor already. */
 static inline bool evert__arm_flat(struct evert__source *source)
 {
     struct evert__fd *fd = source->fd;
     if (evert__loop_forked(fd->loop) || !fd->loop->backend->by_readiness || fd->slot == 0)
         return evert__source_arm(source);
-    if (fd->readable)
-        return true;
-    fd->source = source;
-    return false;
+    return evert__readiness_arm(source, evert__is_attached);
 }
 
 /* evert__fd_send() of a single piece. */

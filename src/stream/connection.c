@@ -16,7 +16,7 @@ static void fetch_frames(const struct evert__waiter *reader)
 {
     enum { BELOW = 2 * EVERT__LINE, ABOVE = 5 * EVERT__LINE };
     const char *at = (const char *)reader;
-#pragma GCC unroll 8
+#pragma GCC unroll 8 /* the jumps would cost as much as the fetches */
     for (int i = -BELOW; i <= ABOVE; i += EVERT__LINE)
         __builtin_prefetch(at + i, 0, 2);
 }

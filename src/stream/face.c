@@ -197,7 +197,7 @@ static ssize_t take(evert_stream *s)
  */
 static bool may_have_more(evert_stream *s)
 {
-    return s->write_error < 0 ? evert__source_look(&s->source) : evert__source_arm(&s->source);
+    return s->write_error < 0 ? evert__source_look(&s->source) : evert__arm_flat(&s->source);
 }
 
 /* A protocol need not look at the reason of its loss; who runs the program has to know of this. */

@@ -54,9 +54,10 @@ NUMBERS = {name.strip(): number for name, number in [
     ("sleeper", 2), ("server", 3), ("reader", 4), ("writer", 5), ("joiner", 6), ("awaiter", 7),
     ("leaver", 8), ("deep", 9), ("yielder", 10), ("starter", 15), ("looks", 16), ("new", 17)]}
 
-# Functions that must be among a task's frames, the innermost first.
 # evert_yield() ends in the switch, and has no frame then, but where there is more to check.
 YIELD = ["evert_yield"] if "address" in os.environ["EVERT_SANITIZE"] else []
+
+# Functions that must be among a task's frames, the innermost first.
 FRAMES = {
     "reader": ["evert__wait_flat", "evert_read_line", "reads", "evert__task_entry"],
     "writer": ["evert__wait", "evert_write", "writes", "evert__task_entry"],
