@@ -46,6 +46,7 @@ enum evert__part_kind {
     EVERT__PART_FILES,
     EVERT__PART_PIPES,
     EVERT__PART_CHUNKS,
+    EVERT__PART_SPARES,
     EVERT__PARTS
 };
 

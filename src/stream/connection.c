@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "stream/connection.h"
 
+#include <string.h>
+
 #include "base/alloc.h"
 #include "base/flat.h"
 #include "base/sys.h"
+#include "stream/spare.h"
 
 /*
  * The frames of a task that waits are in a page of its own, and of a thousand tasks no cache has
@@ -64,9 +67,10 @@ EVERT__HOT static void flush(struct evert__ready *ready)
 
 int evert__connection_new(evert_loop *loop, evert_stream **ret)
 {
-    evert_stream *s = evert__alloc_zero(sizeof(*s));
+    evert_stream *s = evert__spare_get(loop);
     if (s == NULL)
         return -ENOMEM;
+    memset(s, 0, sizeof(*s));
     s->loop = loop;
     s->fd.number = -1;
     evert__source_init(&s->source, &s->fd, EVERT__SOURCE_RECEIVE, may_read);
@@ -98,7 +102,7 @@ EVERT__HOT void evert__connection_free(evert_stream *s)
 {
     evert__input_fini(s);
     evert__free(s->names);
-    evert__free(s);
+    evert__spare_put(s->loop, s);
 }
 
 EVERT__HOT void evert_set_line_limit(evert_stream *s, size_t limit)

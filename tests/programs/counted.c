@@ -12,27 +12,37 @@
 #include <unistd.h>
 
 #include "stream/chunk.h"
+#include "stream/connection.h"
 
-/* Of chunks each loop keeps some: counted apart. Tables that grow may come to the same size. */
+/*
+ * Of chunks and connections each loop keeps some: they are counted apart. Tables that grow may come
+ * to the same size.
+ */
 
 /* Stands in front of the memory, which stays aligned for anything. */
 struct head {
     size_t size;
-    size_t is_chunk;
+    size_t is_kept;
 };
 
 static struct counts {
-    int64_t blocks, bytes, chunks;
+    int64_t blocks, bytes, kept;
 } nowhere, *counts = &nowhere;
 
 static void count(struct head head, int by)
 {
-    if (head.is_chunk) {
-        __atomic_add_fetch(&counts->chunks, by, __ATOMIC_RELAXED);
+    if (head.is_kept) {
+        __atomic_add_fetch(&counts->kept, by, __ATOMIC_RELAXED);
         return;
     }
     __atomic_add_fetch(&counts->blocks, by, __ATOMIC_RELAXED);
     __atomic_add_fetch(&counts->bytes, by * (int64_t)head.size, __ATOMIC_RELAXED);
+}
+
+/* A chunk is asked for as evert__alloc_lines() does it. */
+static bool is_kept(size_t size)
+{
+    return size == EVERT__CHUNK + EVERT__LINE || size == sizeof(evert_stream);
 }
 
 static void *reallocate(void *memory, size_t size, void *unused)
@@ -43,8 +53,7 @@ static void *reallocate(void *memory, size_t size, void *unused)
     block = realloc(block, size + sizeof(*block));
     if (block == NULL)
         return NULL;
-    /* As evert__alloc_lines() asks for it. */
-    *block = (struct head){size, memory == NULL && size == EVERT__CHUNK + EVERT__LINE};
+    *block = (struct head){size, memory == NULL && is_kept(size)};
     if (memory != NULL)
         count(before, -1);
     count(*block, 1);

@@ -425,6 +425,7 @@ static void test_without_memory_a_connected_descriptor_is_closed(void **state)
     int fds[2];
     (void)state;
     plain_pair(UNIX, fds);
+    free_spares(self()->loop);
     take_memory_away();
     check_rc(evert__connection_accepted(self()->loop, fds[0], false, &s), -ENOMEM);
     give_memory_back();

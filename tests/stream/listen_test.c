@@ -420,6 +420,7 @@ static void test_without_memory_for_a_newcomer_it_says_so(void **state)
     evert_stream *s;
     (void)state;
     wait_until(has_events(l->fd.number, POLLIN));
+    free_spares(self()->loop);
     take_memory_away();
     rc = evert_accept(l, &s);
     give_memory_back();

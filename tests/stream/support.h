@@ -20,7 +20,9 @@
 #include <evert/stream/listener.h>
 #include <evert/stream/stream.h>
 
+#include "base/alloc.h"
 #include "stream/connection.h"
+#include "stream/spare.h"
 
 #include "../base/seed.h"
 #include "../coro/support.h"
@@ -55,6 +57,18 @@ static inline void check_bytes_at(evert_bytes bytes, const char *wanted, const c
     print_error("%zu bytes \"%.*s\", not \"%s\"\n", bytes.size, (int)bytes.size, bytes.data,
                 wanted);
     _fail(file, line);
+}
+
+/* ---- Memory ---- */
+
+/* So that each new connection needs some: what is kept of those that ended is given back. */
+static inline void free_spares(const evert_loop *loop)
+{
+    evert_stream *spare;
+    take_memory_away();
+    while ((spare = evert__spare_get(loop)) != NULL)
+        evert__free(spare);
+    give_memory_back();
 }
 
 /* ---- Waiting for what must happen ---- */
