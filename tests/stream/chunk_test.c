@@ -2,25 +2,9 @@
 /* The chunks that a loop keeps for the bytes on their way. */
 #include "support.h"
 
-/* A loop of its own, whose pool is empty. */
-static evert_loop *loop;
-
-static int new_loop(void **state)
-{
-    (void)state;
-    return evert_loop_new(&loop);
-}
-
-static int free_loop(void **state)
-{
-    (void)state;
-    evert_loop_free(loop);
-    return 0;
-}
-
 static void test_a_chunk_is_one_allocation_of_its_size(void **state)
 {
-    (void)state;
+    evert_loop *loop = (evert_loop *)*state;
     struct evert__chunk *chunk = evert__chunk_get(loop);
     assert_non_null(chunk);
     assert_null(chunk->next);
@@ -35,7 +19,7 @@ static void test_a_chunk_is_one_allocation_of_its_size(void **state)
 
 static void test_a_chunk_that_was_put_back_is_had_again_and_empty(void **state)
 {
-    (void)state;
+    evert_loop *loop = (evert_loop *)*state;
     struct evert__chunk *chunk = evert__chunk_get(loop);
     assert_non_null(chunk);
     chunk->start = 3;
@@ -52,7 +36,7 @@ static void test_a_chunk_that_was_put_back_is_had_again_and_empty(void **state)
 
 static void test_without_memory_there_is_none(void **state)
 {
-    (void)state;
+    evert_loop *loop = (evert_loop *)*state;
     take_memory_away();
     assert_null(evert__chunk_get(loop));
     give_memory_back();
@@ -64,7 +48,7 @@ static void test_no_more_than_some_are_kept(void **state)
     enum { MANY = 1000, KEPT = 256 };
     static struct evert__chunk *chunks[MANY];
     int kept = 0;
-    (void)state;
+    evert_loop *loop = (evert_loop *)*state;
     for (int i = 0; i < MANY; i++) {
         chunks[i] = evert__chunk_get(loop);
         assert_non_null(chunks[i]);
@@ -83,7 +67,7 @@ static void test_no_more_than_some_are_kept(void **state)
 /* Large buffers are used one after the other: one is kept, and another is made when it is out. */
 static void test_a_large_buffer_is_kept(void **state)
 {
-    (void)state;
+    evert_loop *loop = (evert_loop *)*state;
     char *large = evert__large_get(loop), *other = evert__large_get(loop);
     assert_non_null(large);
     assert_non_null(other);
@@ -104,6 +88,7 @@ static void test_what_the_pool_keeps_is_hidden(void **state)
 {
     (void)state;
 #ifdef EVERT__ASAN
+    evert_loop *loop = (evert_loop *)*state;
     struct evert__chunk *chunk = evert__chunk_get(loop);
     char *large = evert__large_get(loop);
     assert_non_null(chunk);
@@ -120,17 +105,15 @@ static void test_what_the_pool_keeps_is_hidden(void **state)
 #endif
 }
 
-#define CASE(test) cmocka_unit_test_setup_teardown(test, new_loop, free_loop)
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(test_a_chunk_is_one_allocation_of_its_size),
-        CASE(test_a_chunk_that_was_put_back_is_had_again_and_empty),
-        CASE(test_without_memory_there_is_none),
-        CASE(test_no_more_than_some_are_kept),
-        CASE(test_a_large_buffer_is_kept),
-        CASE(test_what_the_pool_keeps_is_hidden),
+        with_own_loop(test_a_chunk_is_one_allocation_of_its_size),
+        with_own_loop(test_a_chunk_that_was_put_back_is_had_again_and_empty),
+        with_own_loop(test_without_memory_there_is_none),
+        with_own_loop(test_no_more_than_some_are_kept),
+        with_own_loop(test_a_large_buffer_is_kept),
+        with_own_loop(test_what_the_pool_keeps_is_hidden),
     };
     return run_table(tests);
 }

@@ -11,22 +11,6 @@
 
 enum { MOST = 256 };
 
-/* A loop of its own, which has none yet. */
-static evert_loop *loop;
-
-static int new_loop(void **state)
-{
-    (void)state;
-    return evert_loop_new(&loop);
-}
-
-static int free_loop(void **state)
-{
-    (void)state;
-    evert_loop_free(loop);
-    return 0;
-}
-
 /* How many it keeps at the most: a tool that looks for uses after the end sees each be freed. */
 static int most_kept(void)
 {
@@ -39,7 +23,7 @@ static int most_kept(void)
 #endif
 }
 
-static evert_stream *new_connection(void)
+static evert_stream *new_connection(evert_loop *loop)
 {
     evert_stream *s = NULL;
     assert_int_equal(evert__connection_new(loop, &s), 0);
@@ -48,8 +32,8 @@ static evert_stream *new_connection(void)
 
 static void test_the_last_to_end_is_the_first_to_come(void **state)
 {
-    (void)state;
-    evert_stream *first = new_connection(), *last = new_connection(), *s = NULL;
+    evert_loop *loop = (evert_loop *)*state;
+    evert_stream *first = new_connection(loop), *last = new_connection(loop), *s = NULL;
     evert__connection_free(first);
     evert__connection_free(last);
     take_memory_away();
@@ -68,15 +52,15 @@ static void test_the_last_to_end_is_the_first_to_come(void **state)
 static void test_a_connection_comes_as_new(void **state)
 {
     static char as_new[sizeof(evert_stream)];
-    (void)state;
-    evert_stream *first = new_connection();
+    evert_loop *loop = (evert_loop *)*state;
+    evert_stream *first = new_connection(loop);
     memcpy(as_new, first, sizeof(as_new));
     evert__connection_free(first);
     evert_stream *dirty = evert__spare_get(loop);
     assert_non_null(dirty);
     memset(dirty, 0xa5, sizeof(*dirty));
     evert__spare_put(loop, dirty);
-    evert_stream *second = new_connection();
+    evert_stream *second = new_connection(loop);
     if (most_kept() > 0)
         assert_memory_equal(second, as_new, sizeof(as_new));
     assert_ptr_equal(second->loop, loop);
@@ -92,9 +76,9 @@ static void test_no_more_than_some_are_kept(void **state)
     enum { MANY = 1000 };
     static evert_stream *connections[MANY];
     int kept = 0;
-    (void)state;
+    evert_loop *loop = (evert_loop *)*state;
     for (int i = 0; i < MANY; i++)
-        connections[i] = new_connection();
+        connections[i] = new_connection(loop);
     for (int i = 0; i < MANY; i++)
         evert__connection_free(connections[i]);
     take_memory_away();
@@ -109,23 +93,21 @@ static void test_no_more_than_some_are_kept(void **state)
 /* Without memory for the list there is none, and a connection ends all the same. */
 static void test_without_memory_none_is_kept(void **state)
 {
-    (void)state;
-    evert_stream *s = new_connection();
+    evert_loop *loop = (evert_loop *)*state;
+    evert_stream *s = new_connection(loop);
     take_memory_away();
     evert__connection_free(s);
     assert_int_equal(evert__connection_new(loop, &s), -ENOMEM);
     give_memory_back();
 }
 
-#define CASE(test) cmocka_unit_test_setup_teardown(test, new_loop, free_loop)
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(test_the_last_to_end_is_the_first_to_come),
-        CASE(test_a_connection_comes_as_new),
-        CASE(test_no_more_than_some_are_kept),
-        CASE(test_without_memory_none_is_kept),
+        with_own_loop(test_the_last_to_end_is_the_first_to_come),
+        with_own_loop(test_a_connection_comes_as_new),
+        with_own_loop(test_no_more_than_some_are_kept),
+        with_own_loop(test_without_memory_none_is_kept),
     };
     return run_table(tests);
 }

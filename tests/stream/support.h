@@ -59,6 +59,21 @@ static inline void check_bytes_at(evert_bytes bytes, const char *wanted, const c
     _fail(file, line);
 }
 
+/* ---- A test's own loop, which keeps nothing yet ---- */
+
+static inline int new_loop(void **state)
+{
+    return evert_loop_new((evert_loop **)state);
+}
+
+static inline int free_loop(void **state)
+{
+    evert_loop_free((evert_loop *)*state);
+    return 0;
+}
+
+#define with_own_loop(test) cmocka_unit_test_setup_teardown(test, new_loop, free_loop)
+
 /* ---- Memory ---- */
 
 /* So that each new connection needs some: what is kept of those that ended is given back. */
