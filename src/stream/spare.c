@@ -2,12 +2,8 @@
 #include "stream/spare.h"
 
 #include "base/alloc.h"
+#include "base/asan.h"
 #include "base/flat.h"
-#include "base/sanitizer.h"
-
-#ifdef EVERT_VALGRIND
-#include <valgrind/valgrind.h>
-#endif
 
 enum { KEPT = 256 };
 
@@ -38,18 +34,6 @@ static void spares_fini(struct evert__part *part, evert_loop *loop)
     evert__free(spares);
 }
 
-/* Who looks for a use after the end, and for where that was, has to see that memory was freed. */
-static unsigned how_many(void)
-{
-#ifdef EVERT__ASAN
-    return 0;
-#elif defined(EVERT_VALGRIND)
-    return RUNNING_ON_VALGRIND ? 0 : KEPT;
-#else
-    return KEPT;
-#endif
-}
-
 /* NULL without memory: then none is kept. */
 EVERT__COLD static struct spares *make_spares(evert_loop *loop)
 {
@@ -57,7 +41,7 @@ EVERT__COLD static struct spares *make_spares(evert_loop *loop)
     if (spares == NULL)
         return NULL;
     spares->part.fini = spares_fini;
-    spares->room = how_many();
+    spares->room = evert__frees_are_watched() ? 0 : KEPT;
     loop->parts[EVERT__PART_SPARES] = &spares->part;
     return spares;
 }

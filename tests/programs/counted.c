@@ -22,27 +22,33 @@
 /* Stands in front of the memory, which stays aligned for anything. */
 struct head {
     size_t size;
-    size_t is_kept;
+    size_t kind; /* enum kind */
 };
 
+enum kind { OTHER, CHUNK, CONNECTION };
+
 static struct counts {
-    int64_t blocks, bytes, kept;
+    int64_t blocks, bytes, chunks, connections;
 } nowhere, *counts = &nowhere;
 
 static void count(struct head head, int by)
 {
-    if (head.is_kept) {
-        __atomic_add_fetch(&counts->kept, by, __ATOMIC_RELAXED);
-        return;
+    if (head.kind == CHUNK) {
+        __atomic_add_fetch(&counts->chunks, by, __ATOMIC_RELAXED);
+    } else if (head.kind == CONNECTION) {
+        __atomic_add_fetch(&counts->connections, by, __ATOMIC_RELAXED);
+    } else {
+        __atomic_add_fetch(&counts->blocks, by, __ATOMIC_RELAXED);
+        __atomic_add_fetch(&counts->bytes, by * (int64_t)head.size, __ATOMIC_RELAXED);
     }
-    __atomic_add_fetch(&counts->blocks, by, __ATOMIC_RELAXED);
-    __atomic_add_fetch(&counts->bytes, by * (int64_t)head.size, __ATOMIC_RELAXED);
 }
 
 /* A chunk is asked for as evert__alloc_lines() does it. */
-static bool is_kept(size_t size)
+static enum kind kind_of(size_t size)
 {
-    return size == EVERT__CHUNK + EVERT__LINE || size == sizeof(evert_stream);
+    if (size == EVERT__CHUNK + EVERT__LINE)
+        return CHUNK;
+    return size == sizeof(evert_stream) ? CONNECTION : OTHER;
 }
 
 static void *reallocate(void *memory, size_t size, void *unused)
@@ -53,7 +59,7 @@ static void *reallocate(void *memory, size_t size, void *unused)
     block = realloc(block, size + sizeof(*block));
     if (block == NULL)
         return NULL;
-    *block = (struct head){size, memory == NULL && is_kept(size)};
+    *block = (struct head){size, memory == NULL ? kind_of(size) : OTHER};
     if (memory != NULL)
         count(before, -1);
     count(*block, 1);

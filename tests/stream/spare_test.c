@@ -2,25 +2,15 @@
 /* The memory of connections that ended, which a loop keeps for those to come. */
 #include "support.h"
 
-#include "base/sanitizer.h"
+#include "base/asan.h"
 #include "stream/spare.h"
-
-#ifdef EVERT_VALGRIND
-#include <valgrind/valgrind.h>
-#endif
 
 enum { MOST = 256 };
 
-/* How many it keeps at the most: a tool that looks for uses after the end sees each be freed. */
+/* How many it keeps: a tool that looks for uses after the end sees each be freed. */
 static int most_kept(void)
 {
-#ifdef EVERT__ASAN
-    return 0;
-#elif defined(EVERT_VALGRIND)
-    return RUNNING_ON_VALGRIND ? 0 : MOST;
-#else
-    return MOST;
-#endif
+    return evert__frees_are_watched() ? 0 : MOST;
 }
 
 static evert_stream *new_connection(evert_loop *loop)
