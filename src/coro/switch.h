@@ -23,6 +23,16 @@ struct evert__context {
 };
 #endif
 
+/* Where the frames of a suspended stack begin, downmost first. */
+static inline const char *evert__context_frames(const struct evert__context *context)
+{
+#ifdef EVERT_SWITCH_UCONTEXT
+    return (const char *)context;
+#else
+    return context->stack_pointer;
+#endif
+}
+
 /* Prepares a context that will call entry(arg), which must not return, on the stack given. */
 void evert__context_make(struct evert__context *context, void *low, void *top,
                          void (*entry)(void *arg), void *arg);

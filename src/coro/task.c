@@ -74,7 +74,7 @@ EVERT__HOT void evert__task_entry(void *arg)
     task->ended = true;
     struct evert__task *next = NULL;
     if (ends_quietly(task) && !evert__loop_forked(loop)) /* no other task is a child's */
-        next = evert__task_next(loop);
+        next = evert__task_next(loop, false);
     if (next != NULL) {
         fetch(loop->batch.next);
         /* Nobody takes the stack before this is away from it. */

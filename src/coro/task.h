@@ -200,17 +200,37 @@ static inline struct evert__task *evert__task_take(struct evert__link *list)
 }
 
 /*
+ * Of a thousand tasks the nearest cache has none. So what the next switch touches is fetched a
+ * switch earlier: the frames of that task, and the line of the one behind it. (Not inlined it would
+ * be left out, as a function that has no effect.)
+ */
+__attribute__((always_inline)) static inline void evert__task_fetch(const struct evert__link *list)
+{
+    if (evert__list_empty(list))
+        return;
+    const struct evert__ready *ready = EVERT__CONTAINER(list->next, struct evert__ready, link);
+    if (ready->run != evert__task_resume)
+        return;
+    const struct evert__task *task = EVERT__CONTAINER(ready, struct evert__task, ready);
+    const char *frames = evert__context_frames(&task->context);
+    __builtin_prefetch(frames, 1);
+    __builtin_prefetch(ready->link.next, 1);
+}
+
+/*
  * Takes the task to go to directly from the one that runs, which is on no queue. Where this turn is
  * at its end, a short one may follow; not for the task alone, though, which most likely waits for
- * something from outside.
+ * something from outside. `fetch`: where the one behind it has not been fetched by what woke it.
  */
-static inline struct evert__task *evert__task_next(evert_loop *loop)
+static inline struct evert__task *evert__task_next(evert_loop *loop, bool fetch)
 {
     struct evert__task *next = NULL;
     if (loop->eager > 0)
         return NULL;
     if (!evert__list_empty(&loop->batch)) {
         next = evert__task_take(&loop->batch);
+        if (fetch)
+            evert__task_fetch(&loop->batch);
     } else if (evert__loop_may_go_on(loop)) {
         next = evert__task_take(&loop->ready);
         if (next != NULL)
@@ -246,7 +266,7 @@ static inline void evert__task_suspend(struct evert__task *task)
     evert_loop *loop = task->loop;
     struct evert__task *next = NULL;
     if (evert__list_empty(&loop->flush))
-        next = evert__task_next(loop);
+        next = evert__task_next(loop, false);
     if (next != NULL)
         (void)evert__task_go(loop, task, next, false);
     else
@@ -256,7 +276,7 @@ static inline void evert__task_suspend(struct evert__task *task)
 /* Lets those that are ready run, each once, and the task again behind them. 0. */
 static inline int evert__task_give_way(evert_loop *loop, struct evert__task *task)
 {
-    struct evert__task *next = evert__task_next(loop);
+    struct evert__task *next = evert__task_next(loop, true);
     evert__list_append(&loop->ready, &task->ready.link);
     return next != NULL ? evert__task_go(loop, task, next, false) : evert__task_leave(task, false);
 }

@@ -143,7 +143,7 @@ static inline bool may_give_way(const evert_loop *loop)
 #endif
 }
 
-__attribute__((noinline)) int evert_yield(void)
+EVERT__FLAT __attribute__((noinline)) int evert_yield(void)
 {
     evert_loop *loop = evert__running;
     if (!may_give_way(loop))
