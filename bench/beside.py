@@ -57,7 +57,7 @@ class Beside:
     @staticmethod
     def measure(library):
         values = measuring.run_json(*library.programs["small"], 1)
-        return {name: value for name, (value,) in values.items() if name in WORDS}
+        return {name: values[name][0] for name in WORDS if name in values}
 
     def weigh(self, library, measured):
         """Of each library that has tasks; in a process of few of them, and one of many."""
@@ -93,12 +93,12 @@ class Beside:
     @staticmethod
     def summarise(rounds, name):
         found = rounds[0][name]
-        return {what: stats.summary([each[name][what] for each in rounds])
+        return {what: stats.summary([[each[name][what]] for each in rounds])
                 for what in WORDS if what in found}
 
     @staticmethod
     def show(name, each):
-        words = [f"{WORDS[what]} {stats.words(each[what]['values'], 1)} ns"
+        words = [f"{WORDS[what]} {stats.words(each[what], 1)} ns"
                  for what in WORDS if what in each]
         if "resident" in each:
             words.append(f"{each['resident']:,.0f} bytes parked, {each['kernel'] or 0:,.0f} in the "

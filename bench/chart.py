@@ -92,12 +92,12 @@ class Axis:
 
 
 def dots(title, subtitle, series, groups, unit):
-    """Ratios with their intervals beside 1: groups are [(label, {name: (median, interval)})]."""
+    """Ratios with their intervals beside 1: groups are [(label, {name: (value, interval)})]."""
     step = 17
     ends = [1.0]
     for _, values in groups:
-        for median, interval in values.values():
-            ends += [median, *(interval or [])]
+        for value, interval in values.values():
+            ends += [value, *(interval or [])]
     spare = (max(ends) - min(ends)) * 0.05 or 0.05
     axis = Axis(min(ends) - spare, max(ends) + spare)
     drawing = Drawing(title, subtitle)
@@ -109,12 +109,12 @@ def dots(title, subtitle, series, groups, unit):
     for label, values in groups:
         drawing.text(LEFT - 12, y + 7 + step * len(values) / 2 + 4, label, anchor="end")
         y += 7
-        for name, (median, interval) in values.items():
+        for name, (value, interval) in values.items():
             middle, color = y + step / 2, series[name]
             if interval:
                 drawing.line(axis.x(interval[0]), middle, axis.x(interval[1]), middle, color, 3)
-            drawing.dot(axis.x(median), middle, color)
-            drawing.text(WIDTH - 20, middle + 4, f"{median:.3f}", size=11, color=color,
+            drawing.dot(axis.x(value), middle, color)
+            drawing.text(WIDTH - 20, middle + 4, f"{value:.3f}", size=11, color=color,
                          anchor="end")
             y += step
         y += 7

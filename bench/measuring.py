@@ -147,10 +147,10 @@ def run_one(program, address, **options):
     return slices[0]
 
 
-def run_json(program, *arguments, core=SERVER_CORE):
+def run_json(program, *arguments, core=SERVER_CORE, seconds=0):
     """The JSON that a small program prints, which has the server's core to itself."""
     with started([program, *arguments], core) as process:
-        output, _ = process.communicate(timeout=6 * PATIENCE)
+        output, _ = process.communicate(timeout=6 * PATIENCE + seconds)
     if process.returncode != 0:
         raise Failure(f"{program} ended with {process.returncode}")
     return json.loads(output)

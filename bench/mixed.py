@@ -60,7 +60,7 @@ class Mixed:
         for name, each in results["servers"].items():
             show(name, f"p50 {each['p50_us']:.0f} us, p99 {each['p99_us']:.0f}, p99.9 "
                        f"{each['p999_us']:.0f}, of all {each['all_p999_us']:.0f}; times {RAW} "
-                       f"{stats.words(each['times']['values'])}; keeps up: "
+                       f"{stats.words(each['times'])}; keeps up: "
                        f"{each['keeps']:.2f}")
         print(flush=True)
         return results

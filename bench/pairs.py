@@ -2,16 +2,16 @@
 """Servers in pairs: the same service by Evert, straight on the kernel, and by other libraries.
 
 A pair, or three that are held against the same one, run at once, each in a new process, and the
-load asks one after the other in short slices (load_slices.h). Neighbouring slices give a ratio, and
-the median of those of a round is what the round says. A set of slices in which the load or a server
-waited for its core, since others had it, does not count. The rounds, in each of which all processes
-are new and are started and asked in the other order, are what an interval is made of: what differs
-from process to process, such as where things lie in memory, is in it.
+load asks one after the other in short slices (load_slices.h). Neighbouring slices give a ratio. A
+set of slices in which the load or a server waited for its core, since others had it, does not
+count. Given is the mean of the middle half of all ratios, and its interval is made of the rounds,
+in each of which all processes are new and are started and asked in the other order (stats.py): what
+differs from process to process, such as where things lie in memory, is in it. So many short rounds
+tell more than few long ones.
 """
 
 import contextlib
 import resource
-import statistics
 from dataclasses import dataclass, field
 
 import measuring
@@ -20,10 +20,10 @@ from context import RATE_SHARE, Context, about, is_disturbed, leave_out, show, t
 from measuring import Failure
 from servers import COROUTINES, RAW, RAW_URING, TOO_MANY, Server
 
-ROUNDS = 9
-PEER_ROUNDS = 6         # as many tell how far another library is away
-SETS, PACED_SETS = 24, 12
-PEER_SETS, PEER_PACED_SETS = 6, 4
+ROUNDS = 40
+PEER_ROUNDS = 10        # as many tell how far another library is away
+SETS, PACED_SETS = 8, 8
+PEER_SETS, PEER_PACED_SETS = 4, 4
 SPARE_DESCRIPTORS = 500
 MOST_WAITED = 0.05      # of a slice, by the server or the load, for a core that others had
 
@@ -227,17 +227,15 @@ class Pairs:
     def compare(self, rounds, server):
         rounds = [each for each in rounds if server.name in each and server.raw in each]
         busy = is_disturbed(rounds)
-        ratio = stats.summary(stats.ratios(rounds, server.name, server.raw, "per_second"))
-        cpu = stats.summary(stats.ratios(rounds, server.name, server.raw, "cpu_ns"))
+        ratio, cpu = (stats.summary(stats.ratios(rounds, server.name, server.raw, what))
+                      for what in ("per_second", "cpu_ns"))
         more = stats.summary(stats.differences(rounds, server.name, server.raw, "ns"))
         if self.bound:
-            ratio |= {"bound": self.bound,
-                      "verdict": stats.verdict(ratio["values"], self.bound, True, busy)}
+            ratio = stats.judged(ratio, self.bound, True, busy)
         else:
-            more |= {"bound": MOST_OVER_RAW,
-                     "verdict": stats.verdict(more["values"], MOST_OVER_RAW, False, busy)}
-        cpu |= {"bound": MOST_CPU, "verdict": stats.verdict(cpu["values"], MOST_CPU, False, busy)}
-        return {"throughput": ratio, "cpu": cpu, "more_ns": more}
+            more = stats.judged(more, MOST_OVER_RAW, False, busy)
+        return {"throughput": ratio, "cpu": stats.judged(cpu, MOST_CPU, False, busy),
+                "more_ns": more}
 
     @staticmethod
     def ahead(rounds, peer):
@@ -247,8 +245,8 @@ class Pairs:
         cpu = {}
         if peer.name not in TOO_MANY:
             cpu = stats.summary(stats.ratios(rounds, COROUTINES, peer.name, "cpu_ns"))
-            cpu = {"cpu": cpu | {"level": stats.level(cpu["values"])}}
-        return times | {"level": stats.level(times["values"])} | cpu
+            cpu = {"cpu": cpu | {"level": stats.level(cpu)}}
+        return times | {"level": stats.level(times)} | cpu
 
     def show(self, results):
         calls = results["calls"] or {}
@@ -256,7 +254,7 @@ class Pairs:
               f"calls each, with {' and '.join(calls or ['-'])}")
         for server, middle in results["medians"].items():
             beside = results["beside"].get(server)
-            words = [stats.words(beside[what]["values"]) if beside else ""
+            words = [stats.words(beside[what]) if beside else ""
                      for what in ("throughput", "cpu")]
             cpu = f"{results['cpu_ns'][server]:,.0f}" if server in results["cpu_ns"] else ""
             counted = "  ".join(f"{sum(each[server].values()):.3f}"
@@ -268,13 +266,13 @@ class Pairs:
             if self.bound:
                 show(f"{server}: at least {self.bound}", beside["throughput"]["verdict"])
             else:
-                show(f"{server}: ns more", stats.words(beside["more_ns"]["values"], 1))
+                show(f"{server}: ns more", stats.words(beside["more_ns"], 1))
                 show(f"at most {MOST_OVER_RAW:.0f} ns", beside["more_ns"]["verdict"])
             show(f"{server}: CPU at most {MOST_CPU}", beside["cpu"]["verdict"])
         for peer, times in results["ahead"].items():
             cpu = times.get("cpu")
-            show(f"times {peer}", f"{stats.words(times['values'])}: {times['level']}"
-                 + (f"; CPU {stats.words(cpu['values'])}: {cpu['level']}" if cpu else ""))
+            show(f"times {peer}", f"{stats.words(times)}: {times['level']}"
+                 + (f"; CPU {stats.words(cpu)}: {cpu['level']}" if cpu else ""))
         print(flush=True)
 
 
@@ -283,7 +281,7 @@ def a_second(rounds, name):
     were measured when the machine was slower; what was measured, where they were not a pair."""
     times = stats.ratios(rounds, name, COROUTINES, "per_second")
     of = stats.middle(rounds, COROUTINES if times else name, "per_second")
-    return of * statistics.median(times) if times else of
+    return of * stats.estimate(times) if times else of
 
 
 def without_peers(rounds):
@@ -323,8 +321,7 @@ class Self:
         print(f"{self.title}: {len(rounds)} rounds of {self.of.sets} slices of "
               f"{context.seconds or self.of.seconds} s each, in {took:.1f} s\n", flush=True)
         for what, words in (("throughput", f"{self.of.unit}s a second"), ("cpu", "CPU time")):
-            show(words, f"times itself {stats.words(beside[what]['values'])}")
+            show(words, f"times itself {stats.words(beside[what])}")
         print(flush=True)
         return {"of": self.of.name, "rounds": rounds, "rate": rate, "measured": round(took, 1),
-                "throughput": stats.summary(beside["throughput"]["values"]),
-                "cpu": stats.summary(beside["cpu"]["values"])}
+                "throughput": beside["throughput"], "cpu": beside["cpu"]}

@@ -51,9 +51,9 @@ def table(head, rows):
 
 def in_words(summary, digits=3):
     if summary["interval"] is None:
-        return f"{summary['median']:.{digits}f}"
+        return f"{summary['middle']:.{digits}f}"
     low, high = summary["interval"]
-    return f"{summary['median']:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+    return f"{summary['middle']:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
 
 
 def count_in_words(value):
@@ -129,7 +129,7 @@ def calls_section(pairs):
 
 
 def ratio_chart(pairs, what, title, subtitle, unit):
-    groups = [(each["row"], {server: (beside[what]["median"], beside[what]["interval"])
+    groups = [(each["row"], {server: (beside[what]["middle"], beside[what]["interval"])
                              for server, beside in each["beside"].items()}) for each in pairs]
     return chart.dots(title, subtitle, colors(ours(pairs)), groups, unit)
 
@@ -304,12 +304,13 @@ in a process of its own, and one load, with connections to all of them, asks the
 of ten milliseconds each (longer where there are many connections), in the order AB BA BA AB. Three
 more milliseconds at its beginning do not count, and the next begins when all is answered.
 Neighbouring slices give a ratio, unless a server or the load waited for its core meanwhile, since
-others had it; a *round* is the median of its ratios. In each round the processes
-are new, so that what differs from process to process is part of what is seen. Given are the median
-of the rounds, nine or, for other libraries, six, and in brackets its 95 % interval, by ranks of
-rounds, since the slices of one are not independent. A bound that lies within the interval is
-*undecided*. A round in which others used more than a tenth of the two cores, and disturbed more
-than half of the sets of slices, is set aside.
+others had it. After eight of each at full speed and eight at a fixed rate, which are a *round*, the
+processes are new, so that what differs from process to process is part of what is seen. Given is
+the mean of the middle half of all ratios, and in brackets its 95 % interval. The slices of a round
+are not independent; so that is made of what the mean would be without each of the rounds
+([stats.py](../bench/stats.py)). A bound that lies within the interval is *undecided*. A round in
+which others used more than a tenth of the two cores, and disturbed more than half of the sets of
+slices, is set aside.
 """
 
 SELF = """\
@@ -385,7 +386,14 @@ The greeting in coroutines by a loop on one core, and by one on each of two (`ev
 get twice as many requests a second. The load shares one of the two cores.
 """
 
-SMALL = "## Small things\n"
+SMALL = """\
+## Small things
+
+Another program on the other half of the core doubles what these take. So what is left of the core
+is measured right before and right after each of them (*additions*, below), and a round counts where
+that was as much as at the best. The bare switch, which a yield is held against, is called directly;
+a call into a shared library costs more, which is seen by the same program linked statically.
+"""
 
 BESIDE = """\
 ### Beside other libraries
@@ -431,9 +439,9 @@ def machine_section(rows):
             "The system calls: the same with `strace -c -f -U calls,errors,name` before the "
             "server.\n\n"
             "*Additions* are those in a cycle of the servers' core, before and after the row "
-            "([bench/core.c](../bench/core.c)): nearly 4 if the core is theirs alone, and half of "
-            "that where its other half is somebody else's. Then what a program does itself takes "
-            "up to twice as long, and what it has the kernel and the caches do less so.\n\n"
+            "([bench/core.h](../bench/core.h)): three to four if the core is theirs alone, and "
+            "some two where its other half is somebody else's. Then what a program does itself "
+            "takes up to twice as long, and what it has the kernel and the caches do less so.\n\n"
             + table(["row", "rounds", "load", "seconds that it took", "additions"], commands))
 
 

@@ -9,13 +9,12 @@
 All rows, unless some are named. BUILD is, for instance, build/release.
 
 Servers and the load have a core each, and a network of their own. Servers that are compared run at
-once, and the load asks them in turn, in slices of S seconds; neighbouring slices give a ratio, and
-a round the median of its ratios, since what the machine does besides falls on all (pairs.py). In
-each round the processes are new. Given are the median of the rounds and its 95 % interval, by
-ranks. A bound that lies in the interval is called undecided: then more rounds, or a quieter
-machine, have to tell. A round in which others had more than a tenth of the two cores, and disturbed
-more than half of the slices, is set aside and measured again; where that is so again and again,
-nothing is decided.
+once, and the load asks them in turn, in slices of S seconds; neighbouring slices give a ratio,
+since what the machine does besides falls on all (pairs.py). In each round the processes are new.
+Given are the mean of the middle half of all ratios, and its 95 % interval (stats.py). A bound that
+lies in the interval is called undecided: then more rounds, or a quieter machine, have to tell. A
+round in which others had more than a tenth of the two cores, and disturbed more than half of the
+slices, is set aside and measured again; where that is so again and again, nothing is decided.
 
 Besides what a server can do at the most, each round takes the CPU time of a request at a fixed
 rate, which is half of what the slowest can do and the same for all. System calls are counted by
@@ -26,7 +25,7 @@ row's ratios tell.
 
 Half of a core may be another guest's, which nothing shows but that programs get less done in each
 cycle, while what they wait for takes as long as ever. So before and after each row a loop of
-additions is timed (core.c).
+additions is timed (core.h).
 
 The raw results of each row go to FOLDER/ROW.json (build/bench unless named), of which
 bench/report.py makes docs/benchmarks.md. The exit status is 1 when a bound is clearly missed, or an
@@ -86,7 +85,7 @@ def chosen(options):
 
 
 def additions(options):
-    """How much the servers have of their core: see core.c."""
+    """How much the servers have of their core: see core.h."""
     return measuring.run_json(options.build / "bench/core")["additions"]
 
 
@@ -94,7 +93,7 @@ def run(row, options, found, about):
     began, before = time.monotonic(), additions(options)
     results = row.run(Context(options.build, found, options.rounds, options.seconds))
     after = additions(options)
-    print(f"    (additions in a cycle of the servers' core, nearly 4 if it is theirs alone: "
+    print(f"    (additions in a cycle of the servers' core, 3 to 4 if it is theirs alone: "
           f"{before:.1f} before, {after:.1f} after)\n", flush=True)
     results = {"row": row.name, "kind": row.kind, "title": row.title, "command": row.command(),
                "round_count": options.rounds or row.rounds, "additions": [before, after],

@@ -11,8 +11,11 @@
  *   timer   a timer set and cancelled, while a thousand others wait
  *   timers  the same at random times among a million
  *
- * The result is one line of JSON: the nanoseconds of each round.
+ * The result is one line of JSON: the nanoseconds of each round; and what the program had of its
+ * core right before or right after (core.h), whichever was less.
  */
+#include "core.h"
+
 #include <evert/evert.h>
 
 #include <err.h>
@@ -255,24 +258,47 @@ static struct row {
     const char *name;
     double (*measure)(void);
     double rounds[MOST_ROUNDS];
+    double additions[MOST_ROUNDS];
 } rows[] = {
 #ifdef HAS_BARE
-    {"bare", measure_bare, {0}},
+    {"bare", measure_bare, {0}, {0}},
 #endif
-    {"pair", measure_pair, {0}},   {"crowd", measure_crowd, {0}},   {"spawn", measure_spawn, {0}},
-    {"timer", measure_timer, {0}}, {"timers", measure_timers, {0}},
+    {"pair", measure_pair, {0}, {0}},     {"crowd", measure_crowd, {0}, {0}},
+    {"spawn", measure_spawn, {0}, {0}},   {"timer", measure_timer, {0}, {0}},
+    {"timers", measure_timers, {0}, {0}},
 };
 
 enum { ROWS = sizeof(rows) / sizeof(rows[0]) };
 
+static void print_list(const char *name, const double *values, int count)
+{
+    printf("\"%s\": [", name);
+    for (int i = 0; i < count; i++)
+        printf("%s%.2f", i == 0 ? "" : ", ", values[i]);
+    printf("]");
+}
+
 static void print_rows(int rounds)
 {
+    printf("{");
     for (int i = 0; i < ROWS; i++) {
-        printf("%s\"%s\": [", i == 0 ? "{" : "], ", rows[i].name);
-        for (int round = 0; round < rounds; round++)
-            printf("%s%.2f", round == 0 ? "" : ", ", rows[i].rounds[round]);
+        print_list(rows[i].name, rows[i].rounds, rounds);
+        printf(", ");
     }
-    puts("]}");
+    printf("\"additions\": {");
+    for (int i = 0; i < ROWS; i++) {
+        print_list(rows[i].name, rows[i].additions, rounds);
+        printf("%s", i < ROWS - 1 ? ", " : "}}\n");
+    }
+}
+
+static void measure_row(struct row *row, int round)
+{
+    double before = additions_in_a_cycle(), after;
+
+    row->rounds[round] = row->measure();
+    after = additions_in_a_cycle();
+    row->additions[round] = before < after ? before : after;
 }
 
 static int measure_all(void *arg)
@@ -283,7 +309,7 @@ static int measure_all(void *arg)
         rows[i].measure(); /* the first time is not like the others */
     for (int round = 0; round < rounds; round++) {
         for (int i = 0; i < ROWS; i++)
-            rows[i].rounds[round] = rows[i].measure();
+            measure_row(&rows[i], round);
     }
     print_rows(rounds);
     return 0;
