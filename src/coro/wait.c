@@ -78,6 +78,15 @@ void evert__let_others_run(struct evert__task *self)
     }
 }
 
+/* To let others run is to have sent what was written so far, and the rest by a call of its own. */
+void evert__budget_spent(struct evert__task *self)
+{
+    if (!self->root && evert__loop_has_nobody_else(self->loop))
+        self->budget = EVERT__BUDGET;
+    else
+        evert__let_others_run(self);
+}
+
 void evert__task_cancel_wait(struct evert__task *task)
 {
     struct evert__waiter *waiter = task->waiter;

@@ -110,11 +110,14 @@ static inline void evert__wake_at_once(struct evert__waiter *waiter, int result)
 /* Lets the others run, once. */
 void evert__let_others_run(struct evert__task *self);
 
+/* The same after EVERT__BUDGET calls; where there are no others, the task goes on. */
+void evert__budget_spent(struct evert__task *self);
+
 /* A call was completed without waiting. */
 static inline void evert__completed(struct evert__task *self)
 {
     if (--self->budget < 0)
-        evert__let_others_run(self);
+        evert__budget_spent(self);
 }
 
 #endif

@@ -241,14 +241,25 @@ static bool may_be_followed(const evert_loop *loop)
     return !loop->single && !loop->stopped && evert__list_empty(&loop->closed);
 }
 
-/* All the runs that there may be are over, and took so little that the kernel need not be asked. */
-static bool was_short(evert_loop *loop)
+/* Whether all that ran since the turn began took so little that the kernel need not be asked. */
+static bool is_short(evert_loop *loop)
 {
     evert_time now;
-    if (loop->runs_left > 0 || !may_be_followed(loop) || evert__list_empty(&loop->ready))
-        return false;
     (void)tell_time(loop, EVERT_NEVER, &now);
     return now - loop->now < EVERT__SHORT;
+}
+
+/* All the runs that there may be are over, and were that short. */
+static bool was_short(evert_loop *loop)
+{
+    return loop->runs_left <= 0 && may_be_followed(loop) && !evert__list_empty(&loop->ready) &&
+           is_short(loop);
+}
+
+bool evert__loop_has_nobody_else(evert_loop *loop)
+{
+    return loop->runs_left > 0 && evert__list_empty(&loop->batch) &&
+           evert__list_empty(&loop->ready) && is_short(loop);
 }
 
 /* False in a child. */

@@ -142,6 +142,12 @@ static inline bool evert__loop_may_go_on(const evert_loop *loop)
     return loop->runs_left > 0 && !evert__list_empty(&loop->ready);
 }
 
+/*
+ * Whether the task that runs may as well go on: nothing else is ready, and the kernel was asked so
+ * short a time ago that it need not be asked again.
+ */
+bool evert__loop_has_nobody_else(evert_loop *loop);
+
 /* Whether the loop may run on this thread now: 0, or why not. */
 int evert__loop_may_begin(const evert_loop *loop);
 

@@ -22,6 +22,12 @@ static bool count_looks(enum evert__sys_call call, const void *site, size_t *siz
     return false;
 }
 
+/* A ring shows its memory, so that not each look at it is a call. */
+static bool tells_of_looks(void)
+{
+    return strstr(evert_loop_backend(self()->loop), "uring") == NULL;
+}
+
 struct worker {
     int left; /* yields; -1: until `stop` */
     int done;
@@ -85,9 +91,61 @@ static void test_tasks_that_take_their_time_are_followed_by_a_look(void **state)
     check_rc(evert_spawn(&s, yield_often, &workers[1]), 0);
     check_rc(evert_scope_leave(&s, 0), 0);
     evert__sys_set_hook(NULL);
-    /* A ring shows its memory, so that not each look at it is a call. */
-    if (strstr(evert_loop_backend(self()->loop), "uring") == NULL)
+    if (tells_of_looks())
         assert_true(looks >= 2 * YIELDS / EVERT__RUNS);
+}
+
+/* A task that never waits: what it takes is there. */
+static int take_often(void *count)
+{
+    struct store store;
+    store_init(&store);
+    for (int i = *(int *)count; i > 0; i--) {
+        store_put(&store);
+        check_rc(store_take(&store), 1);
+    }
+    return 0;
+}
+
+static bool stop_time(enum evert__sys_call call, const void *site, size_t *size, int64_t *result)
+{
+    (void)count_looks(call, site, size, result);
+    if (call != EVERT__SYS_CLOCK)
+        return false;
+    *result = slow_clock;
+    return true;
+}
+
+/* Gives the looks at the kernel meanwhile. */
+static int take_alone(int count, evert__sys_hook_fn *clock)
+{
+    evert_scope s;
+    looks = 0;
+    slow_clock = evert__clock();
+    evert__sys_set_hook(clock);
+    evert_scope_enter(&s, EVERT_NEVER);
+    check_rc(evert_spawn(&s, take_often, &count), 0);
+    check_rc(evert_scope_leave(&s, 0), 0);
+    evert__sys_set_hook(NULL);
+    return looks;
+}
+
+/* C12: there are no others that it would have to let run, as far as is known. */
+static void test_a_task_that_is_alone_and_never_waits_seldom_looks_at_the_kernel(void **state)
+{
+    (void)state;
+    int seen = take_alone(100 * (EVERT__BUDGET + 1), stop_time);
+    assert_in_range(seen, 0, 10);
+}
+
+/* C12 */
+static void test_a_task_that_is_alone_and_takes_its_time_looks_after_64_calls(void **state)
+{
+    enum { LOOKS = 100 };
+    (void)state;
+    int seen = take_alone(LOOKS * (EVERT__BUDGET + 1), pass_time);
+    if (tells_of_looks())
+        assert_true(seen >= LOOKS);
 }
 
 /* Those that are ready by then run once each, in order, before the one that yields again. */
@@ -258,6 +316,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         everywhere(test_tasks_that_yield_to_each_other_seldom_look_at_the_kernel),
         everywhere(test_tasks_that_take_their_time_are_followed_by_a_look),
+        everywhere(test_a_task_that_is_alone_and_never_waits_seldom_looks_at_the_kernel),
+        everywhere(test_a_task_that_is_alone_and_takes_its_time_looks_after_64_calls),
         everywhere(test_short_turns_keep_the_order),
         everywhere(test_tasks_that_yield_to_each_other_keep_nothing_waiting),
         everywhere(test_what_is_closed_is_told_of_before_many_short_turns),

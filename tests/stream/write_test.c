@@ -34,6 +34,48 @@ static void test_small_writes_are_sent_together_when_the_task_waits(void **state
     }
 }
 
+static int sends;
+
+/* Counts sends, in a moment that lasts. */
+static bool count_sends(enum evert__sys_call call, const void *site, size_t *size, int64_t *result)
+{
+    static const evert_time moment = EVERT_SECOND;
+    (void)site;
+    (void)size;
+    sends += call == EVERT__SYS_SEND;
+    if (call == EVERT__SYS_CLOCK)
+        *result = moment;
+    return call == EVERT__SYS_CLOCK;
+}
+
+static int answer_at_length(void *stream)
+{
+    for (int i = 0; i < 20 * EVERT__BUDGET; i++)
+        check_rc(evert_puts(stream, "and so on "), 0);
+    assert_int_equal(sends, 0);
+    return 0;
+}
+
+/* S5: also where they are more than a task may do without letting others run, if there are none. */
+static void test_many_small_writes_of_a_task_alone_are_sent_together(void **state)
+{
+    (void)state;
+    for (int kind = TCP; kind <= UNIX; kind++) {
+        struct ends e = make_ends((enum kind)kind);
+        evert_scope scope;
+        turns(2); /* what others have left to do is done */
+        sends = 0;
+        evert__sys_set_hook(count_sends);
+        evert_scope_enter(&scope, EVERT_NEVER);
+        check_rc(evert_spawn(&scope, answer_at_length, e.s), 0);
+        check_rc(evert_scope_leave(&scope, 0), 0);
+        evert__sys_set_hook(NULL);
+        for (int i = 0; i < 20 * EVERT__BUDGET; i++)
+            peer_hears(e.peer, "and so on ");
+        drop_ends(e);
+    }
+}
+
 /* C12: as long as there is room, nothing makes it wait. */
 static void test_a_writer_that_never_waits_lets_others_run(void **state)
 {
@@ -475,6 +517,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         everywhere(test_small_writes_are_sent_together_when_the_task_waits),
+        everywhere(test_many_small_writes_of_a_task_alone_are_sent_together),
         everywhere(test_a_writer_that_never_waits_lets_others_run),
         everywhere(test_what_a_task_wrote_is_sent_when_it_has_ended),
         in_blocking_mode(test_in_blocking_mode_a_write_is_sent_before_it_returns),
