@@ -6,6 +6,7 @@ from measuring import Failure
 
 MOST_OTHERS = 0.1       # of the two cores, for what else the machine does
 LEAST_CLEAN = 0.5       # of the sets of slices, in which nobody waited for a core
+MOST_DISTURBED = 0.1    # of the rounds; more, and they decide nothing
 LEAST_HELD = 0.98       # of a rate that a server is to keep up with
 RATE_SHARE = 0.5        # of what the slowest server can do: the rate at which CPU time is measured
 
@@ -93,3 +94,8 @@ def is_disturbed(rounds):
     return any(each["others"] > MOST_OTHERS and each.get("clean", 0) < LEAST_CLEAN
                or each.get("held", 1) < LEAST_HELD
                for measured in rounds for each in measured.values())
+
+
+def is_busy(rounds):
+    """Whether so many of them were disturbed that nothing is to be decided by them."""
+    return sum(is_disturbed([each]) for each in rounds) > MOST_DISTURBED * len(rounds)

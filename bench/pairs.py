@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 
 import measuring
 import stats
-from context import RATE_SHARE, Context, about, is_disturbed, leave_out, show, two_digits, watched
+from context import (RATE_SHARE, Context, about, is_busy, is_disturbed, leave_out, show, two_digits,
+                     watched)
 from measuring import Failure
 from servers import COROUTINES, RAW, RAW_URING, TOO_MANY, Server
 
@@ -226,7 +227,7 @@ class Pairs:
 
     def compare(self, rounds, server):
         rounds = [each for each in rounds if server.name in each and server.raw in each]
-        busy = is_disturbed(rounds)
+        busy = is_busy(rounds)
         ratio, cpu = (stats.summary(stats.ratios(rounds, server.name, server.raw, what))
                       for what in ("per_second", "cpu_ns"))
         more = stats.summary(stats.differences(rounds, server.name, server.raw, "ns"))

@@ -310,7 +310,7 @@ the mean of the middle half of all ratios, and in brackets its 95 % interval. Th
 are not independent; so that is made of what the mean would be without each of the rounds
 ([stats.py](../bench/stats.py)). A bound that lies within the interval is *undecided*. A round in
 which others used more than a tenth of the two cores, and disturbed more than half of the sets of
-slices, is set aside.
+slices, is set aside; where more than a tenth of them are so after all, nothing is decided.
 """
 
 SELF = """\

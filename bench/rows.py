@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import measuring
 import stats
 from beside import Beside
-from context import RATE_SHARE, is_disturbed, measure_each, show, two_digits
+from context import RATE_SHARE, is_busy, measure_each, show, two_digits
 from measuring import Failure
 from mixed import Mixed
 from pairs import LEAST_LARGE, LEAST_RATIO, Pairs, Self, is_clean
@@ -94,7 +94,7 @@ class Busy:
             slowed = stats.summary([[each[server.name]["busy_us"] / each[server.name]["alone_us"]]
                                     for each in rounds])
             if server.raw:
-                slowed = stats.judged(slowed, MOST_SLOWED, False, is_disturbed(rounds))
+                slowed = stats.judged(slowed, MOST_SLOWED, False, is_busy(rounds))
             each = results["servers"][server.name] = {
                 "alone_us": stats.middle(rounds, server.name, "alone_us"),
                 "busy_us": stats.middle(rounds, server.name, "busy_us"), "slowed": slowed}

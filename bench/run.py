@@ -14,7 +14,8 @@ since what the machine does besides falls on all (pairs.py). In each round the p
 Given are the mean of the middle half of all ratios, and its 95 % interval (stats.py). A bound that
 lies in the interval is called undecided: then more rounds, or a quieter machine, have to tell. A
 round in which others had more than a tenth of the two cores, and disturbed more than half of the
-slices, is set aside and measured again; where that is so again and again, nothing is decided.
+slices, is set aside and measured again; where more than a tenth of them are so after all, nothing
+is decided.
 
 Besides what a server can do at the most, each round takes the CPU time of a request at a fixed
 rate, which is half of what the slowest can do and the same for all. System calls are counted by
