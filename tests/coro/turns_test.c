@@ -148,6 +148,22 @@ static void test_a_task_that_is_alone_and_takes_its_time_looks_after_64_calls(vo
         assert_true(seen >= LOOKS);
 }
 
+/* C12: at any moment. */
+static void test_a_task_that_never_waits_lets_those_run_that_are_ready(void **state)
+{
+    enum { ROUNDS = 10 };
+    bool stop = false;
+    struct worker other = {.left = -1, .stop = &stop};
+    evert_scope s;
+    (void)state;
+    evert_scope_enter(&s, EVERT_NEVER);
+    check_rc(evert_spawn(&s, yield_often, &other), 0);
+    (void)take_alone(ROUNDS * (EVERT__BUDGET + 1), stop_time);
+    stop = true;
+    assert_true(other.done >= ROUNDS - 1);
+    check_rc(evert_scope_leave(&s, 0), 0);
+}
+
 /* Those that are ready by then run once each, in order, before the one that yields again. */
 struct place {
     int *order, *count, number;
@@ -318,6 +334,7 @@ int main(void)
         everywhere(test_tasks_that_take_their_time_are_followed_by_a_look),
         everywhere(test_a_task_that_is_alone_and_never_waits_seldom_looks_at_the_kernel),
         everywhere(test_a_task_that_is_alone_and_takes_its_time_looks_after_64_calls),
+        everywhere(test_a_task_that_never_waits_lets_those_run_that_are_ready),
         everywhere(test_short_turns_keep_the_order),
         everywhere(test_tasks_that_yield_to_each_other_keep_nothing_waiting),
         everywhere(test_what_is_closed_is_told_of_before_many_short_turns),
