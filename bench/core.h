@@ -69,7 +69,7 @@ static inline double side_by_side(void)
     return core_now() - began;
 }
 
-static inline int compare_additions(const void *a, const void *b)
+static inline int compare_doubles(const void *a, const void *b)
 {
     double x = *(const double *)a, y = *(const double *)b;
     return (x > y) - (x < y);
@@ -85,7 +85,7 @@ static inline double additions_in_a_cycle(void)
 
         each[i] = chain / side_by_side();
     }
-    qsort(each, ADDITION_TIMES, sizeof(each[0]), compare_additions);
+    qsort(each, ADDITION_TIMES, sizeof(each[0]), compare_doubles);
     return each[ADDITION_TIMES / 2];
 }
 

@@ -188,13 +188,6 @@ static double spawn_crowd(void)
     return (now() - began) / CROWD;
 }
 
-static int compare(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
 static double measure_spawn(void)
 {
     double batches[BATCHES];
@@ -202,7 +195,7 @@ static double measure_spawn(void)
     spawn_crowd(); /* warms the stacks */
     for (int i = 0; i < BATCHES; i++)
         batches[i] = spawn_crowd();
-    qsort(batches, BATCHES, sizeof(batches[0]), compare);
+    qsort(batches, BATCHES, sizeof(batches[0]), compare_doubles);
     return batches[BATCHES / 2];
 }
 

@@ -64,16 +64,25 @@ static void test_tasks_that_yield_to_each_other_seldom_look_at_the_kernel(void *
         assert_in_range(looks, 0, TASKS * YIELDS / EVERT__RUNS + 10);
 }
 
-static evert_time slow_clock;
+static evert_time slow_clock, clock_step;
 
-/* A clock by which each look at it takes longer than all short turns may together. */
+/* A clock by which each look at it takes as long as that. */
 static bool pass_time(enum evert__sys_call call, const void *site, size_t *size, int64_t *result)
 {
     (void)count_looks(call, site, size, result);
     if (call != EVERT__SYS_CLOCK)
         return false;
-    *result = slow_clock += EVERT__SHORT;
+    *result = slow_clock += clock_step;
     return true;
+}
+
+/* EVERT__SHORT: each takes longer than all short turns may together; 0: time stands still. */
+static void begin_looking(evert_time step)
+{
+    looks = 0;
+    slow_clock = evert__clock();
+    clock_step = step;
+    evert__sys_set_hook(pass_time);
 }
 
 /* C12 */
@@ -83,9 +92,7 @@ static void test_tasks_that_take_their_time_are_followed_by_a_look(void **state)
     struct worker workers[2] = {{.left = YIELDS}, {.left = YIELDS}};
     evert_scope s;
     (void)state;
-    looks = 0;
-    slow_clock = evert__clock();
-    evert__sys_set_hook(pass_time);
+    begin_looking(EVERT__SHORT);
     evert_scope_enter(&s, EVERT_NEVER);
     check_rc(evert_spawn(&s, yield_often, &workers[0]), 0);
     check_rc(evert_spawn(&s, yield_often, &workers[1]), 0);
@@ -107,22 +114,11 @@ static int take_often(void *count)
     return 0;
 }
 
-static bool stop_time(enum evert__sys_call call, const void *site, size_t *size, int64_t *result)
-{
-    (void)count_looks(call, site, size, result);
-    if (call != EVERT__SYS_CLOCK)
-        return false;
-    *result = slow_clock;
-    return true;
-}
-
 /* Gives the looks at the kernel meanwhile. */
-static int take_alone(int count, evert__sys_hook_fn *clock)
+static int take_alone(int count, evert_time step)
 {
     evert_scope s;
-    looks = 0;
-    slow_clock = evert__clock();
-    evert__sys_set_hook(clock);
+    begin_looking(step);
     evert_scope_enter(&s, EVERT_NEVER);
     check_rc(evert_spawn(&s, take_often, &count), 0);
     check_rc(evert_scope_leave(&s, 0), 0);
@@ -134,7 +130,7 @@ static int take_alone(int count, evert__sys_hook_fn *clock)
 static void test_a_task_that_is_alone_and_never_waits_seldom_looks_at_the_kernel(void **state)
 {
     (void)state;
-    int seen = take_alone(100 * (EVERT__BUDGET + 1), stop_time);
+    int seen = take_alone(100 * (EVERT__BUDGET + 1), 0);
     assert_in_range(seen, 0, 10);
 }
 
@@ -143,7 +139,7 @@ static void test_a_task_that_is_alone_and_takes_its_time_looks_after_64_calls(vo
 {
     enum { LOOKS = 100 };
     (void)state;
-    int seen = take_alone(LOOKS * (EVERT__BUDGET + 1), pass_time);
+    int seen = take_alone(LOOKS * (EVERT__BUDGET + 1), EVERT__SHORT);
     if (tells_of_looks())
         assert_true(seen >= LOOKS);
 }
@@ -158,7 +154,7 @@ static void test_a_task_that_never_waits_lets_those_run_that_are_ready(void **st
     (void)state;
     evert_scope_enter(&s, EVERT_NEVER);
     check_rc(evert_spawn(&s, yield_often, &other), 0);
-    (void)take_alone(ROUNDS * (EVERT__BUDGET + 1), stop_time);
+    (void)take_alone(ROUNDS * (EVERT__BUDGET + 1), 0);
     stop = true;
     assert_true(other.done >= ROUNDS - 1);
     check_rc(evert_scope_leave(&s, 0), 0);
