@@ -55,7 +55,7 @@ class Busy:
     name: str
     title: str
     options: dict
-    rounds: int = 9
+    rounds: int = 24
     sets: int = 12
     kind: str = field(default="busy", init=False)
     service = "greeting"
