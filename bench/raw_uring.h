@@ -5,26 +5,38 @@
  * that the ring was given, so that a connection which waits holds none. Sends are queued and go
  * with the next enter; MSG_WAITALL has the kernel send all of it. A connection is known by its
  * descriptor, which is closed only when nothing of it is in the ring any more.
+ *
+ * It is the best of what was tried. A newcomer is received from at once, since mostly its bytes are
+ * there: 0 to 2.4 % of the CPU time of connections that come and go, from run to run. 128 buffers
+ * of the ring stay in the processor's caches, 1,024 do not: 1.5 % of a request's (± 0.5). And of a
+ * connection that brings much the ring only tells, as bytes that went through its buffers, and are
+ * sent with the next enter, have left the caches by then: a quarter of the CPU time of bulk data,
+ * and of echoes of 64 KiB.
  */
 #ifndef BENCH_RAW_URING_H
 #define BENCH_RAW_URING_H
 
 #include "../examples/greeting/plain_address.h"
-#include "../src/base/bare.h"
+#include "raw_calls.h"
 
 #include <liburing.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdint.h>
 #include <sys/mman.h>
 #include <sys/signalfd.h>
 
 enum { CONNECTION_LIMIT = 1 << 20, ENTRIES = 1024, COMPLETIONS = 16384 };
+enum { MUCH = 16384, ROUNDS = 16 };
+
+/* The bytes lie in the service's own room. */
+#define NO_BUFFER (~0U)
 
 /* What a server does. It is never told of a connection again once this has ended. */
 struct service {
     unsigned buffer_size, buffers; /* of the ring; the count is a power of two */
-    /* Bytes came, in a buffer that is to be given back; false: it is over. */
+    char *room;                    /* for what is received straight */
+    size_t room_size;
+    /* Bytes came, in a buffer that is to be given back, or in the room; false: it is over. */
     bool (*received)(int fd, char *data, size_t size, unsigned buffer);
     void (*sent)(int fd, unsigned mark); /* what was sent with this mark is not needed any more */
     /* These two, and `next`, may be NULL. */
@@ -42,6 +54,8 @@ struct later {
 static struct {
     struct later *later, *going; /* `going` is being sent */
     bool is_open, receiving, cancelled, sending;
+    bool brings_much; /* so it is polled and received from straight, once what goes on has ended */
+    bool polled;
     bool has_ended; /* the peer has: it is over when all is sent */
     bool is_over;
 } states[CONNECTION_LIMIT]; /* by descriptor; unused pages are free */
@@ -54,7 +68,7 @@ static struct io_uring ring;
 static struct io_uring_buf_ring *offered;
 static char *memory; /* of the buffers */
 static int listener, signals;
-static bool accepting;
+static bool accepting, is_tcp;
 static unsigned lent;                                /* buffers that were not given back */
 static int starved[CONNECTION_LIMIT], starved_count; /* found no buffer */
 
@@ -76,7 +90,7 @@ static inline void accept_again(void)
 {
     struct io_uring_sqe *sqe = submission();
 
-    io_uring_prep_multishot_accept(sqe, listener, NULL, NULL, SOCK_CLOEXEC);
+    io_uring_prep_multishot_accept(sqe, listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     sqe->user_data = name_of(ACCEPT, listener, 0);
     accepting = true;
 }
@@ -85,8 +99,13 @@ static inline void receive_again(int fd)
 {
     struct io_uring_sqe *sqe = submission();
 
-    io_uring_prep_recv_multishot(sqe, fd, NULL, 0, 0);
-    sqe->flags |= IOSQE_BUFFER_SELECT;
+    states[fd].polled = states[fd].brings_much;
+    if (states[fd].polled) {
+        io_uring_prep_poll_multishot(sqe, fd, POLLIN | POLLRDHUP);
+    } else {
+        io_uring_prep_recv_multishot(sqe, fd, NULL, 0, 0);
+        sqe->flags |= IOSQE_BUFFER_SELECT;
+    }
     sqe->user_data = name_of(RECEIVE, fd, 0);
     states[fd].receiving = true;
     states[fd].cancelled = false;
@@ -142,6 +161,8 @@ static inline void settle(int fd)
 
 static inline void give_back(unsigned buffer)
 {
+    if (buffer == NO_BUFFER)
+        return;
     offer(buffer);
     lent--;
     while (starved_count > 0)
@@ -196,6 +217,34 @@ static inline void sent(int fd, unsigned mark, int result)
     settle(fd);
 }
 
+static inline void note_size(int fd, size_t size)
+{
+    if (size < MUCH || states[fd].brings_much)
+        return;
+    states[fd].brings_much = true;
+    stop_receiving(fd);
+}
+
+/* Until there is no more, or what is sent has to wait, or others have to get their turn. */
+static inline void receive_straight(int fd, int events)
+{
+    bool short_is_all = is_tcp && (events & (POLLRDHUP | POLLHUP | POLLERR)) == 0;
+
+    for (int round = 0; round < ROUNDS; round++) {
+        ssize_t n = raw_recv(fd, service->room, service->room_size);
+
+        states[fd].has_ended = n == 0;
+        states[fd].is_over = (n < 0 && errno != EAGAIN) ||
+                             (n > 0 && !service->received(fd, service->room, (size_t)n, NO_BUFFER));
+        if (n > 0)
+            note_size(fd, (size_t)n);
+        if (n <= 0 || states[fd].is_over || states[fd].later != NULL ||
+            (short_is_all && (size_t)n < service->room_size))
+            return;
+    }
+    stop_receiving(fd); /* and begin again, which tells of what is left */
+}
+
 /* Ends a connection whatever is on its way. */
 static inline void cut(int fd)
 {
@@ -212,23 +261,34 @@ static inline void accepted(int fd, unsigned flags)
     } else if (fd >= 0) {
         memset(&states[fd], 0, sizeof(states[fd]));
         states[fd].is_open = true;
-        receive_again(fd);
+        receive_straight(fd, 0);
+        settle(fd);
     }
     if (!accepting && fd != -EMFILE && fd != -ENFILE && fd != -ENOMEM && fd != -ENOBUFS)
         accept_again();
 }
 
+static inline void received_into(int fd, unsigned buffer, size_t size)
+{
+    lent++;
+    if (states[fd].is_over) {
+        give_back(buffer);
+        return;
+    }
+    states[fd].is_over = !service->received(fd, buffer_memory(buffer), size, buffer);
+    note_size(fd, size);
+}
+
 static inline void received(int fd, int result, unsigned flags)
 {
-    unsigned buffer = flags >> IORING_CQE_BUFFER_SHIFT;
-
-    lent += result > 0;
     if (!(flags & IORING_CQE_F_MORE))
         states[fd].receiving = false;
-    if (result > 0 && states[fd].is_over)
-        give_back(buffer);
+    if (result > 0 && !states[fd].polled)
+        received_into(fd, flags >> IORING_CQE_BUFFER_SHIFT, (size_t)result);
+    else if (result > 0 && states[fd].later == NULL && !states[fd].is_over)
+        receive_straight(fd, result);
     else if (result > 0)
-        states[fd].is_over = !service->received(fd, buffer_memory(buffer), (size_t)result, buffer);
+        stop_receiving(fd);
     else if (result == 0)
         states[fd].has_ended = true;
     else if (result != -ENOBUFS && result != -ECANCELED)
@@ -267,6 +327,7 @@ static inline void open_server(const char *address)
     sigaddset(&ends, SIGINT);
     sigaddset(&ends, SIGTERM);
     sigprocmask(SIG_BLOCK, &ends, NULL);
+    is_tcp = strncmp(address, "tcp://", 6) == 0;
     listener = listen_on(address);
     signals = signalfd(-1, &ends, SFD_CLOEXEC);
     if (signals < 0)

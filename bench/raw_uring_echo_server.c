@@ -10,12 +10,27 @@
  */
 #include "raw_uring.h"
 
-enum { BUFFER = 64 * 1024, BUFFERS = 256 };
+enum { BUFFER = 16 * 1024, BUFFERS = 256, ROOM = 128 * 1024 };
+
+static char room[ROOM];
+
+/* What the kernel does not take is copied. */
+static bool echo_from_room(int fd, const char *data, size_t size)
+{
+    ssize_t n = states[fd].sending ? 0 : raw_send(fd, data, size);
+
+    if (n < 0 && errno != EAGAIN)
+        return false;
+    n = n < 0 ? 0 : n;
+    return (size_t)n == size || send_copy(fd, data + n, size - (size_t)n);
+}
 
 static bool echo(int fd, char *data, size_t size, unsigned buffer)
 {
     bool copied;
 
+    if (buffer == NO_BUFFER)
+        return echo_from_room(fd, data, size);
     if (!states[fd].sending && lent < BUFFERS / 2) {
         send_from(fd, data, size, buffer);
         return true;
@@ -36,6 +51,8 @@ int main(int argc, char **argv)
     static const struct service echoing = {
         .buffer_size = BUFFER,
         .buffers = BUFFERS,
+        .room = room,
+        .room_size = sizeof(room),
         .received = echo,
         .sent = sent_from_buffer,
     };

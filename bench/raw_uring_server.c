@@ -12,7 +12,7 @@
 
 #include "raw_greeting.h"
 
-enum { BUFFER = 4096, BUFFERS = 1024, LARGEST = WORST * (NAME_LIMIT + 1 + BUFFER) };
+enum { BUFFER = 4096, BUFFERS = 128, LARGEST = WORST * (NAME_LIMIT + 1 + BUFFER) };
 enum { BLOCK = 1 << 20, BLOCKS = 8 };
 
 struct connection {
@@ -32,7 +32,7 @@ static struct {
 static char block_memory[BLOCKS][BLOCK]; /* unused pages are free */
 static unsigned block;                   /* the one that is written to */
 
-static char input[NAME_LIMIT + 1 + BUFFER], spare[LARGEST];
+static char input[NAME_LIMIT + 1 + BUFFER], spare[LARGEST], room[BUFFER];
 
 /* Room for answers: at the end of a block, or where all are full in `spare`, to be copied. */
 static char *find_room(void)
@@ -136,6 +136,8 @@ int main(int argc, char **argv)
     static const struct service greeting = {
         .buffer_size = BUFFER,
         .buffers = BUFFERS,
+        .room = room,
+        .room_size = sizeof(room),
         .received = received_names,
         .sent = sent_from_block,
         .all_sent = all_is_sent,

@@ -9,9 +9,10 @@
 
 #include <inttypes.h>
 
-enum { BUFFER = 256 * 1024, BUFFERS = 32 };
+enum { BUFFER = 16 * 1024, BUFFERS = 32, ROOM = 256 * 1024 };
 
 static uint64_t counts[CONNECTION_LIMIT]; /* by descriptor; unused pages are free */
+static char room[ROOM];
 
 static bool drop(int fd, char *data, size_t size, unsigned buffer)
 {
@@ -37,6 +38,8 @@ int main(int argc, char **argv)
     static const struct service sink = {
         .buffer_size = BUFFER,
         .buffers = BUFFERS,
+        .room = room,
+        .room_size = sizeof(room),
         .received = drop,
         .ended = say_count,
     };
