@@ -18,7 +18,7 @@
 
 enum {
     EVERT__CHUNK_ROOM = 4096, /* so that what is read and written in pages is one piece */
-    EVERT__PIECES = 18,     /* make one send of all that may be queued below the high-water mark */
+    EVERT__PIECES = 18, /* make one send of all that may be queued below the high-water mark */
     /*
      * What is taken at the most, where some of it may have to be kept: more is no faster, and while
      * the kernel copies it nobody else is served.
