@@ -21,14 +21,14 @@
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
 
-enum { CONNECTION_LIMIT = 1 << 20, EVENTS = 256, ROUNDS = 16 };
+enum { CONNECTION_LIMIT = 1 << 20, EVENTS = 256 };
 
 static const uint32_t edges = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
 
 enum progress { GOES_ON, MUST_WAIT, IS_OVER };
 
 static int epoll, listener, signals;
-static bool is_tcp, accept_failed;
+static bool accept_failed;
 
 static inline bool watch(int how, int fd, uint32_t events)
 {
@@ -62,11 +62,6 @@ static inline void close_connection(int fd)
     raw_close(fd);
     if (accept_failed) /* perhaps for want of what is free now */
         accept_all();
-}
-
-static inline bool short_is_all(uint32_t events)
-{
-    return is_tcp && (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) == 0;
 }
 
 /* Output that the kernel did not take. */
@@ -119,7 +114,7 @@ static inline void open_server(const char *address)
     sigaddset(&ends, SIGTERM);
     sigprocmask(SIG_BLOCK, &ends, NULL);
     listener = listen_on(address);
-    is_tcp = strncmp(address, "tcp://", 6) == 0;
+    note_kind(address);
     signals = signalfd(-1, &ends, SFD_CLOEXEC);
     epoll = epoll_create1(EPOLL_CLOEXEC);
     if (fcntl(listener, F_SETFL, O_NONBLOCK) < 0 || signals < 0 || epoll < 0 ||

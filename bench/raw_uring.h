@@ -26,7 +26,7 @@
 #include <sys/signalfd.h>
 
 enum { CONNECTION_LIMIT = 1 << 20, ENTRIES = 1024, COMPLETIONS = 16384 };
-enum { MUCH = 16384, ROUNDS = 16 };
+enum { MUCH = 16384 };
 
 /* The bytes lie in the service's own room. */
 #define NO_BUFFER (~0U)
@@ -68,7 +68,7 @@ static struct io_uring ring;
 static struct io_uring_buf_ring *offered;
 static char *memory; /* of the buffers */
 static int listener, signals;
-static bool accepting, is_tcp;
+static bool accepting;
 static unsigned lent;                                /* buffers that were not given back */
 static int starved[CONNECTION_LIMIT], starved_count; /* found no buffer */
 
@@ -226,11 +226,10 @@ static inline void note_size(int fd, size_t size)
 }
 
 /* Until there is no more, or what is sent has to wait, or others have to get their turn. */
-static inline void receive_straight(int fd, int events)
+static inline void receive_straight(int fd, uint32_t events)
 {
-    bool short_is_all = is_tcp && (events & (POLLRDHUP | POLLHUP | POLLERR)) == 0;
-
-    for (int round = 0; round < ROUNDS; round++) {
+    for (int round = 0; round < ROUNDS && states[fd].later == NULL && !states[fd].is_over;
+         round++) {
         ssize_t n = raw_recv(fd, service->room, service->room_size);
 
         states[fd].has_ended = n == 0;
@@ -238,8 +237,7 @@ static inline void receive_straight(int fd, int events)
                              (n > 0 && !service->received(fd, service->room, (size_t)n, NO_BUFFER));
         if (n > 0)
             note_size(fd, (size_t)n);
-        if (n <= 0 || states[fd].is_over || states[fd].later != NULL ||
-            (short_is_all && (size_t)n < service->room_size))
+        if (n <= 0 || (short_is_all(events) && (size_t)n < service->room_size))
             return;
     }
     stop_receiving(fd); /* and begin again, which tells of what is left */
@@ -285,10 +283,8 @@ static inline void received(int fd, int result, unsigned flags)
         states[fd].receiving = false;
     if (result > 0 && !states[fd].polled)
         received_into(fd, flags >> IORING_CQE_BUFFER_SHIFT, (size_t)result);
-    else if (result > 0 && states[fd].later == NULL && !states[fd].is_over)
-        receive_straight(fd, result);
     else if (result > 0)
-        stop_receiving(fd);
+        receive_straight(fd, (uint32_t)result);
     else if (result == 0)
         states[fd].has_ended = true;
     else if (result != -ENOBUFS && result != -ECANCELED)
@@ -327,7 +323,7 @@ static inline void open_server(const char *address)
     sigaddset(&ends, SIGINT);
     sigaddset(&ends, SIGTERM);
     sigprocmask(SIG_BLOCK, &ends, NULL);
-    is_tcp = strncmp(address, "tcp://", 6) == 0;
+    note_kind(address);
     listener = listen_on(address);
     signals = signalfd(-1, &ends, SFD_CLOEXEC);
     if (signals < 0)
