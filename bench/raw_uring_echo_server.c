@@ -14,30 +14,18 @@ enum { BUFFER = 16 * 1024, BUFFERS = 256, ROOM = 128 * 1024 };
 
 static char room[ROOM];
 
-/* What the kernel does not take is copied. */
-static bool echo_from_room(int fd, const char *data, size_t size)
-{
-    ssize_t n = states[fd].sending ? 0 : raw_send(fd, data, size);
-
-    if (n < 0 && errno != EAGAIN)
-        return false;
-    n = n < 0 ? 0 : n;
-    return (size_t)n == size || send_copy(fd, data + n, size - (size_t)n);
-}
-
 static bool echo(int fd, char *data, size_t size, unsigned buffer)
 {
-    bool copied;
+    size_t gone = few_came || buffer == NO_BUFFER ? send_at_once(fd, data, size) : 0;
+    bool is_kept;
 
-    if (buffer == NO_BUFFER)
-        return echo_from_room(fd, data, size);
-    if (!states[fd].sending && lent < BUFFERS / 2) {
-        send_from(fd, data, size, buffer);
+    if (gone < size && buffer != NO_BUFFER && !states[fd].sending && lent < BUFFERS / 2) {
+        send_from(fd, data + gone, size - gone, buffer);
         return true;
     }
-    copied = send_copy(fd, data, size);
+    is_kept = gone == size || send_copy(fd, data + gone, size - gone);
     give_back(buffer);
-    return copied;
+    return is_kept;
 }
 
 static void sent_from_buffer(int fd, unsigned mark)

@@ -49,11 +49,15 @@ static char *find_room(void)
 
 static bool answer_with(int fd, char *out, size_t size)
 {
+    size_t gone = few_came ? send_at_once(fd, out, size) : 0;
+
+    if (gone == size)
+        return true;
     if (out == spare || states[fd].sending)
-        return send_copy(fd, out, size);
+        return send_copy(fd, out + gone, size - gone);
     blocks[block].used += size;
     blocks[block].sends++;
-    send_from(fd, out, size, block);
+    send_from(fd, out + gone, size - gone, block);
     return true;
 }
 
@@ -63,12 +67,22 @@ static void sent_from_block(int fd, unsigned mark)
     blocks[mark].sends--;
 }
 
+static void all_is_sent(int fd)
+{
+    if (connections[fd].in_farewell)
+        shutdown(fd, SHUT_WR);
+}
+
 /* See raw_epoll_server.c. */
 static void begin_farewell(struct connection *c)
 {
+    int fd = (int)(c - connections);
+
     c->in_farewell = true;
     c->deadline = milliseconds_now() + FAREWELL_MS;
     TAILQ_INSERT_TAIL(&farewells, c, link);
+    if (!states[fd].sending)
+        all_is_sent(fd);
 }
 
 static bool answer(int fd, char *data, size_t size)
@@ -97,12 +111,6 @@ static bool received_names(int fd, char *data, size_t size, unsigned buffer)
 
     give_back(buffer);
     return goes_on;
-}
-
-static void all_is_sent(int fd)
-{
-    if (connections[fd].in_farewell)
-        shutdown(fd, SHUT_WR);
 }
 
 static void end_connection(int fd)

@@ -383,6 +383,7 @@ static void wait(evert_loop *loop, evert_time timeout)
         !evert__list_empty(&a->files))
         timeout = 0;
     inner_of(loop)->wait(loop, timeout);
+    loop->gathers = draw(loop, 2);
     count_down(&a->ops);
     count_down(&a->sources);
     count_down(&a->files);

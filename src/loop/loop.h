@@ -66,6 +66,7 @@ struct evert_loop {
 
     evert_time now;   /* when this turn began, by the counter ... */
     bool now_is_read; /* ... or by the clock */
+    bool gathers;     /* much came in this turn: what is sent goes to the kernel in one call */
     struct evert__near near;
     struct evert__link ready;
     struct evert__link batch; /* what is left of this turn's part of it */

@@ -55,7 +55,8 @@ static inline bool evert__arm_flat(struct evert__source *source)
 /* evert__fd_send() of a single piece. */
 static inline ssize_t evert__send_flat(struct evert__fd *fd, const struct iovec *piece)
 {
-    if (evert__loop_forked(fd->loop) || !fd->loop->backend->by_readiness || !fd->writable)
+    bool by_socket = fd->loop->backend->send == evert__readiness_send;
+    if (evert__loop_forked(fd->loop) || !by_socket || !fd->writable)
         return evert__fd_send(fd, piece, 1);
     return evert__readiness_sent(fd, evert__sys_send_flat(fd->number, piece, 1));
 }

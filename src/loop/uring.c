@@ -17,7 +17,11 @@
 #include "loop/readiness.h"
 #include "loop/uring.h"
 
-enum { ENTRIES = 256, COMPLETIONS = 4096 };
+enum {
+    ENTRIES = 256,
+    COMPLETIONS = 4096,
+    FEW = 8 /* what came in a turn, so that each send is better made at once */
+};
 
 /* ---- Making a ring ---- */
 
@@ -204,12 +208,14 @@ static size_t size_of(const struct evert__op *op)
 }
 
 /*
- * Much is sent at once, as by evert__fd_send(): with the sends of all connections left to the end
- * of the turn, the bytes would be out of the processor's caches by then.
+ * Sends that are left to the end of the turn go to the kernel in one call, but their completions
+ * end its wait, so a turn more follows. That pays where many share it. And much is sent at once in
+ * any case: by the end of the turn the bytes would be out of the processor's caches.
  */
 static bool start_send(struct evert__op *op)
 {
-    if (size_of(op) >= EVERT__MUCH && op->most == SIZE_MAX) {
+    bool at_once = !op->fd->loop->gathers || size_of(op) >= EVERT__MUCH;
+    if (at_once && op->most == SIZE_MAX) {
         op->result = evert__readiness_send(op->fd, op->send.pieces, op->send.count);
         if (op->result != -EAGAIN)
             return true;
@@ -367,6 +373,7 @@ EVERT__HOT static void wait(evert_loop *loop, evert_time timeout)
     unsigned count = io_uring_cq_ready(&u->ring);
     if (count == 0 && rc < 0 && rc != -EINTR && rc != -ETIME && rc != -EEXIST)
         leave_alone(timeout);
+    loop->gathers = count > FEW;
     evert__uring_keep_what_came(loop);
     tell_what_came(loop, count);
     if (rc == -EEXIST)
@@ -380,7 +387,6 @@ const struct evert__backend evert__backend_uring = {
     .wait = wait,
     .start = start,
     .cancel = cancel,
-    .gathers = true,
     .send = evert__readiness_send,
     .room = evert__readiness_room,
     .splice = evert__uring_splice,

@@ -191,7 +191,7 @@ EVERT__JUMPS_BACK EVERT__FLAT void evert__output_start(evert_stream *s)
     s->open = 0;
     if (s->sending || only == NULL)
         return;
-    if (only == s->out.last && !s->loop->backend->gathers) {
+    if (only == s->out.last && !s->loop->gathers) {
         struct iovec piece = {(void *)(uintptr_t)(only->data + only->start),
                               only->end - only->start};
         ssize_t result = evert__send_flat(&s->fd, &piece);

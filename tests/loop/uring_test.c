@@ -107,13 +107,26 @@ static void check_that_the_ring_receives(void)
     assert_int_equal(r.wrong, 0);
 }
 
-/* ---- Many sends at once ---- */
+/* ---- Sends ---- */
 
 struct sender {
     struct evert__op op;
     struct iovec piece;
     char byte;
 };
+
+static bool sender_start(struct sender *s, struct evert__fd *fd, char byte,
+                         void (*done)(struct evert__op *op))
+{
+    s->byte = byte;
+    s->piece = (struct iovec){&s->byte, 1};
+    s->op = (struct evert__op){.kind = EVERT__OP_SEND, .fd = fd, .done = done, .most = SIZE_MAX};
+    s->op.send.pieces = &s->piece;
+    s->op.send.count = 1;
+    return evert__op_start(&s->op);
+}
+
+/* ---- Many sends at once ---- */
 
 static struct {
     struct evert__fd fd;
@@ -127,10 +140,11 @@ static void burst_done(struct evert__op *op)
     burst.failed += op->result != 1;
 }
 
-/* Starts so many sends of a byte in this turn; a socket of TCP's has room for all. */
+/* Leaves so many sends of a byte to the ring; a socket of TCP's has room for all. */
 static void start_burst(int count)
 {
     int fds[2];
+    loop->gathers = true;
     tcp_pair(fds);
     burst.peer = fds[1];
     burst.count = count;
@@ -138,16 +152,8 @@ static void start_burst(int count)
     burst.senders = calloc((size_t)count, sizeof(*burst.senders));
     assert_non_null(burst.senders);
     evert__fd_init(&burst.fd, loop, fds[0]);
-    for (int i = 0; i < count; i++) {
-        struct sender *s = &burst.senders[i];
-        s->byte = byte_at((size_t)i);
-        s->piece = (struct iovec){&s->byte, 1};
-        s->op = (struct evert__op){
-            .kind = EVERT__OP_SEND, .fd = &burst.fd, .done = burst_done, .most = SIZE_MAX};
-        s->op.send.pieces = &s->piece;
-        s->op.send.count = 1;
-        assert_false(evert__op_start(&s->op));
-    }
+    for (int i = 0; i < count; i++)
+        assert_false(sender_start(&burst.senders[i], &burst.fd, byte_at((size_t)i), burst_done));
     assert_int_equal(burst.done, 0);
 }
 
@@ -178,6 +184,75 @@ static void end_burst(void)
     assert_int_equal(burst.failed, 0);
     check_that_the_peer_has(burst.count);
     free_burst();
+}
+
+/* ---- Answers to what came in one turn ---- */
+
+enum { FEW = 8, MANY = 9 };
+
+static struct answerer {
+    struct receiver r;
+    struct sender answer;
+    int peer;
+} answerers[MANY];
+
+static int answered, left_to_the_ring;
+
+static void answer_done(struct evert__op *op)
+{
+    assert_int_equal(op->result, 1);
+    answered++;
+}
+
+static void answer(struct evert__source *source)
+{
+    struct answerer *a = EVERT__CONTAINER(source, struct answerer, r.source);
+    bool at_once = sender_start(&a->answer, &a->r.fd, '!', answer_done);
+    a->r.told++;
+    left_to_the_ring += !at_once;
+    answered += at_once;
+}
+
+/* So many ask at once; all are answered. Gives for how many of them the ring did it. */
+static int answer_in_one_turn(int count)
+{
+    char byte;
+    answered = left_to_the_ring = 0;
+    for (int i = 0; i < count; i++) {
+        int fds[2];
+        tcp_pair(fds);
+        answerers[i].peer = fds[1];
+        receiver_init(&answerers[i].r, fds[0], true);
+        receiver_take(&answerers[i].r);
+        answerers[i].r.source.ready = answer;
+    }
+    turn(0);
+    for (int i = 0; i < count; i++)
+        plain_send(answerers[i].peer, "?", 1);
+    for (int i = 0; i < count; i++)
+        wait_for(answerers[i].r.fd.number, POLLIN);
+    turn(PATIENCE);
+    for (int i = 0; i < count; i++)
+        assert_int_equal(answerers[i].r.told, 1);
+    run_until(&answered, count);
+    for (int i = 0; i < count; i++) {
+        wait_for(answerers[i].peer, POLLIN);
+        assert_int_equal(recv(answerers[i].peer, &byte, 1, 0), 1);
+        assert_int_equal(byte, '!');
+        receiver_close(&answerers[i].r);
+        close(answerers[i].peer);
+    }
+    return left_to_the_ring;
+}
+
+/* A completion of the ring's ends its wait, which is too dear for a few. */
+static void test_answers_to_few_are_sent_at_once_and_to_many_in_one_call(void **state)
+{
+    (void)state;
+    assert_int_equal(answer_in_one_turn(1), 0);
+    assert_int_equal(answer_in_one_turn(FEW), 0);
+    assert_int_equal(answer_in_one_turn(MANY), MANY);
+    assert_int_equal(answer_in_one_turn(FEW), 0);
 }
 
 /* ---- Order ---- */
@@ -251,7 +326,6 @@ static void test_an_end_that_comes_together_with_bytes_is_told(void **state)
     }
 }
 
-/* F15: submitting in mid-turn, for a full queue, completes nothing that waited in the kernel. */
 /* Of large pieces the ring tells when some come, and not of each thing that came with them. */
 static void test_an_end_that_comes_together_with_bytes_behind_large_ones_is_told(void **state)
 {
@@ -277,6 +351,7 @@ static void test_an_end_that_comes_together_with_bytes_behind_large_ones_is_told
     }
 }
 
+/* F15: submitting in mid-turn, for a full queue, completes nothing that waited in the kernel. */
 static void test_a_full_queue_changes_no_order(void **state)
 {
     (void)state;
@@ -812,17 +887,11 @@ static void sends_as_who_it_is_now(void)
     MUST(setsockopt(fds[1], SOL_SOCKET, SO_PASSCRED, &one, sizeof(one)) == 0);
     evert__fd_init(&fd, loop, fds[0]);
     burst.done = 0;
-    for (int i = 0; i < 2; i++) {
-        s[i].piece = (struct iovec){&s[i].byte, 1};
-        s[i].op = (struct evert__op){
-            .kind = EVERT__OP_SEND, .fd = &fd, .done = burst_done, .most = SIZE_MAX};
-        s[i].op.send.pieces = &s[i].piece;
-        s[i].op.send.count = 1;
-    }
     MUST(evert_loop_turn(loop, 0) == 0);
-    MUST(!evert__op_start(&s[0].op)); /* prepared before, and handed over after it */
+    loop->gathers = true;
+    MUST(!sender_start(&s[0], &fd, '0', burst_done)); /* prepared before, handed over after it */
     MUST(geteuid() != 0 || setuid(65534) == 0);
-    MUST(!evert__op_start(&s[1].op));
+    MUST(!sender_start(&s[1], &fd, '1', burst_done));
     while (burst.done < 2)
         MUST(evert_loop_turn(loop, evert_after(PATIENCE)) == 0);
     MUST(sender_of_next(fds[1]) == geteuid());
@@ -883,6 +952,7 @@ static void test_what_a_child_asks_for_does_not_reach_the_parents_ring(void **st
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
+        LOOP_CASE(test_answers_to_few_are_sent_at_once_and_to_many_in_one_call),
         LOOP_CASE(test_what_came_together_is_taken_before_what_comes_meanwhile),
         LOOP_CASE(test_an_end_that_comes_together_with_bytes_is_told),
         LOOP_CASE(test_an_end_that_comes_together_with_bytes_behind_large_ones_is_told),
