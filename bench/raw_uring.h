@@ -8,12 +8,14 @@
  *
  * It is the best of what was tried. A newcomer is received from at once, since mostly its bytes are
  * there: 0 to 2.4 % of the CPU time of connections that come and go, from run to run. 128 buffers
- * of the ring stay in the processor's caches, 1,024 do not: 1.5 % of a request's (± 0.5). And of a
- * connection that brings much the ring only tells, as bytes that went through its buffers, and are
- * sent with the next enter, have left the caches by then: a quarter of the CPU time of bulk data,
- * and of echoes of 64 KiB. And where few things came, each answer is sent at once, as the
- * completion of a send ends the next wait: 2 to 5 % of the CPU time of requests below full load.
- * With many in a turn that is nothing, and a call for each is 2 to 4 % more.
+ * of the ring stay in the processor's caches, 1,024 do not: 1.5 % of a request's (± 0.5). Of a
+ * connection that brings much, or that goes on, the ring only tells, as bytes that went through its
+ * buffers have left the caches by then: a quarter of the CPU time of bulk data and of echoes of
+ * 64 KiB, 8 % of those of 4 KiB, 1 to 3 % of requests; but 4 % more of connections that are soon
+ * over, where a receive ends by itself, and a poll has to be taken back. And where few things came,
+ * each answer is sent at once, as the completion of a send ends the next wait: 2 to 5 % of the CPU
+ * time of requests below full load. With many in a turn that is nothing, and a call for each is 2
+ * to 4 % more.
  */
 #ifndef BENCH_RAW_URING_H
 #define BENCH_RAW_URING_H
@@ -28,7 +30,7 @@
 #include <sys/signalfd.h>
 
 enum { CONNECTION_LIMIT = 1 << 20, ENTRIES = 1024, COMPLETIONS = 16384 };
-enum { MUCH = 16384, FEW = 8 };
+enum { MUCH = 4096, LASTS = 7, FEW = 8 };
 
 /* The bytes lie in the service's own room. */
 #define NO_BUFFER (~0U)
@@ -56,7 +58,8 @@ struct later {
 static struct {
     struct later *later, *going; /* `going` is being sent */
     bool is_open, receiving, cancelled, sending;
-    bool brings_much; /* so it is polled and received from straight, once what goes on has ended */
+    unsigned char pieces; /* that came, the first LASTS: then it is polled and received from
+                           * straight, once what goes on has ended */
     bool polled;
     bool has_ended; /* the peer has: it is over when all is sent */
     bool is_over;
@@ -102,7 +105,7 @@ static inline void receive_again(int fd)
 {
     struct io_uring_sqe *sqe = submission();
 
-    states[fd].polled = states[fd].brings_much;
+    states[fd].polled = states[fd].pieces >= LASTS;
     if (states[fd].polled) {
         io_uring_prep_poll_multishot(sqe, fd, POLLIN | POLLRDHUP);
     } else {
@@ -228,12 +231,13 @@ static inline void sent(int fd, unsigned mark, int result)
     settle(fd);
 }
 
-static inline void note_size(int fd, size_t size)
+static inline void note_piece(int fd, size_t size)
 {
-    if (size < MUCH || states[fd].brings_much)
+    if (states[fd].pieces >= LASTS)
         return;
-    states[fd].brings_much = true;
-    stop_receiving(fd);
+    states[fd].pieces = size < MUCH ? states[fd].pieces + 1 : LASTS;
+    if (states[fd].pieces == LASTS)
+        stop_receiving(fd);
 }
 
 /* Until there is no more, or what is sent has to wait, or others have to get their turn. */
@@ -247,7 +251,7 @@ static inline void receive_straight(int fd, uint32_t events)
         states[fd].is_over = (n < 0 && errno != EAGAIN) ||
                              (n > 0 && !service->received(fd, service->room, (size_t)n, NO_BUFFER));
         if (n > 0)
-            note_size(fd, (size_t)n);
+            note_piece(fd, (size_t)n);
         if (n <= 0 || (short_is_all(events) && (size_t)n < service->room_size))
             return;
     }
@@ -285,7 +289,7 @@ static inline void received_into(int fd, unsigned buffer, size_t size)
         return;
     }
     states[fd].is_over = !service->received(fd, buffer_memory(buffer), size, buffer);
-    note_size(fd, size);
+    note_piece(fd, size);
 }
 
 static inline void received(int fd, int result, unsigned flags)

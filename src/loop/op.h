@@ -39,7 +39,7 @@ struct evert__ringed {
     uint8_t ending : 1;  /* a cancel was asked for */
     uint8_t to_tell : 1; /* something came, and the completion that tells of it is still to come */
     uint8_t full : 1;    /* the newest buffer was filled, so there may be more in the socket */
-    uint8_t large : 3;   /* it comes in large pieces: not so after this many small ones */
+    uint8_t takes : 3;   /* that gave something, the first seven */
 };
 
 enum evert__source_kind {

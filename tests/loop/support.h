@@ -229,7 +229,8 @@ struct receiver {
     char (*expected)(size_t place); /* compares with this instead of keeping; counts in `size` */
     int wrong;                      /* bytes that were not as expected */
     int told;                       /* how often the source told */
-    int ended;                      /* 1 after the end or an error */
+    bool stays_new; /* in a ring: what comes is received into buffers, however much it is */
+    int ended;      /* 1 after the end or an error */
     int closed;
     ssize_t result; /* what the last take gave: 0 or an error, once ended */
 };
@@ -251,6 +252,8 @@ static inline void receiver_take(struct receiver *r)
     do {
         for (;;) {
             char buffer[4096];
+            if (r->stays_new)
+                r->fd.ringed.takes = 0;
             ssize_t count = evert__source_take(&r->source, buffer, r->piece);
             if (count == -EAGAIN)
                 break;
