@@ -3,9 +3,9 @@
  * The adverse back ends, for tests: one wraps epoll, one io_uring. From a seed (EVERT_SEED, or
  * chosen and printed on failure by the test) they do everything that the interface allows and that
  * is hard to meet by chance. Ops begin late and complete late, sources tell late, all in another
- * order; reads and sends come out short; a take says EAGAIN though there is something; a cancel
- * loses against a completion, or ends only some turns later, as in a ring. What is right must be
- * right here.
+ * order; reads and sends come out short; what is sent goes at once or is gathered; a take says
+ * EAGAIN though there is something; a cancel loses against a completion, or ends only some turns
+ * later, as in a ring. What is right must be right here.
  *
  * What is delayed stands on a list, each with a number of turns to go. While anything does, the
  * loop must not sleep. An op has room for that; a source has not, since each connection would pay
