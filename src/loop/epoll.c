@@ -161,7 +161,6 @@ EVERT__FLAT static bool arm(struct evert__source *source)
 
 const struct evert__backend evert__backend_epoll = {
     .name = "epoll",
-    .by_readiness = true,
     .init = init,
     .fini = fini,
     .wait = wait,

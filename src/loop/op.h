@@ -121,7 +121,6 @@ struct evert__source {
 struct evert__backend {
     const char *name;
     const struct evert__backend *inner; /* of an adverse one: what it wraps */
-    bool by_readiness; /* what is received and sent is the socket's own: see op_flat.h */
     int (*init)(evert_loop *loop);
     void (*fini)(evert_loop *loop);
     void (*wait)(evert_loop *loop, evert_time timeout); /* tells what has happened by then */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Taking what was received, and sending, for where each level of calls counts (base/flat.h): with a
- * back end that tells of readiness the call to the kernel is made in the caller's own frame.
+ * back end that tells of readiness the call to the kernel is made in the caller's own frame, and a
+ * send also with one whose sends at once are the socket's.
  */
 #ifndef EVERT_SRC_LOOP_OP_FLAT_H
 #define EVERT_SRC_LOOP_OP_FLAT_H
@@ -12,10 +13,15 @@
 #include "loop/loop.h"
 #include "loop/readiness.h"
 
+static inline bool evert__by_readiness(const struct evert__fd *fd)
+{
+    return fd->loop->backend->take == evert__readiness_take;
+}
+
 /* Whether the kernel itself is to be asked, here and now, for what a source has. */
 static inline bool evert__may_take_flat(const struct evert__fd *fd)
 {
-    return !evert__loop_forked(fd->loop) && fd->loop->backend->by_readiness && fd->readable &&
+    return !evert__loop_forked(fd->loop) && evert__by_readiness(fd) && fd->readable &&
            fd->error >= 0;
 }
 
@@ -47,7 +53,7 @@ static inline int evert__is_attached(struct evert__fd *fd)
 static inline bool evert__arm_flat(struct evert__source *source)
 {
     struct evert__fd *fd = source->fd;
-    if (evert__loop_forked(fd->loop) || !fd->loop->backend->by_readiness || fd->slot == 0)
+    if (evert__loop_forked(fd->loop) || !evert__by_readiness(fd) || fd->slot == 0)
         return evert__source_arm(source);
     return evert__readiness_arm(source, evert__is_attached);
 }

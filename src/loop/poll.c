@@ -125,7 +125,6 @@ static bool arm(struct evert__source *source)
 
 const struct evert__backend evert__backend_poll = {
     .name = "poll",
-    .by_readiness = true,
     .init = init,
     .fini = fini,
     .wait = wait,
