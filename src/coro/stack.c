@@ -14,7 +14,8 @@
  *
  * The pool keeps 256 stacks warm. What is above that goes back to the system in batches, and only
  * what nobody has needed for a while: so neither a burst of tasks nor a steady coming and going of
- * a thousand pays for unmapping and mapping again.
+ * a thousand pays for unmapping and mapping again. And who does pay, pays less: several are mapped
+ * by one call, and unmapped by one where they lie side by side.
  */
 #include "coro/stack.h"
 
@@ -35,7 +36,7 @@
 #endif
 
 enum { WARM = 256, BATCH = 512, PAGE = 4096, LEAST = 16 * 1024 };
-enum { LINES = 32 };
+enum { LINES = 32, AT_ONCE = 16 };
 
 #define TRIM_AFTER EVERT_SECOND
 
@@ -71,22 +72,48 @@ static size_t shift_of(unsigned colour)
     return (size_t)(colour % LINES) * EVERT__LINE;
 }
 
-__attribute__((noinline)) static struct evert__stack *map_stack(size_t size, unsigned colour)
+static size_t whole_of(size_t size)
+{
+    return (EVERT__STACK_GUARD + size + PAGE) | PAGE;
+}
+
+static char *map_plain(size_t size)
+{
+    int rc;
+    char *base = evert__sys_map(size, &rc);
+    if (base != NULL)
+        (void)evert__sys_advise(base, size, MADV_NOHUGEPAGE);
+    return base;
+}
+
+/* The next of several, or where there are no addresses for these, a single one. */
+static char *map_usual(struct evert__stack_pool *pool)
+{
+    const size_t whole = whole_of(EVERT__STACK_USUAL);
+    if (pool->fresh_count == 0) {
+        pool->fresh = map_plain(AT_ONCE * whole);
+        if (pool->fresh == NULL)
+            return map_plain(whole);
+        pool->fresh_count = AT_ONCE;
+    }
+    return pool->fresh + --pool->fresh_count * whole;
+}
+
+__attribute__((noinline)) static struct evert__stack *map_stack(struct evert__stack_pool *pool,
+                                                                size_t size)
 {
     if (size > SIZE_MAX / 2)
         return NULL;
     size = size < LEAST ? LEAST : (size + PAGE - 1) & ~(size_t)(PAGE - 1);
-    size_t whole = (EVERT__STACK_GUARD + size + PAGE) | PAGE;
-    int rc;
-    char *base = evert__sys_map(whole, &rc);
+    size_t whole = whole_of(size);
+    char *base = size == EVERT__STACK_USUAL ? map_usual(pool) : map_plain(whole);
     if (base == NULL)
         return NULL;
-    (void)evert__sys_advise(base, whole, MADV_NOHUGEPAGE);
     if (guard(base) < 0) {
         (void)evert__sys_unmap(base, whole);
         return NULL;
     }
-    char *top = base + whole - shift_of(colour);
+    char *top = base + whole - shift_of(pool->colour++);
     struct evert__stack *stack = (struct evert__stack *)(void *)(top - sizeof(*stack));
     stack->low = base + EVERT__STACK_GUARD;
     stack->size = size;
@@ -97,12 +124,29 @@ __attribute__((noinline)) static struct evert__stack *map_stack(size_t size, uns
     return stack;
 }
 
-static int unmap_stack(struct evert__stack *stack)
+static char *base_of(const struct evert__stack *stack)
 {
+    return stack->low - EVERT__STACK_GUARD;
+}
+
+/* From AddressSanitizer, while it is in the pool. */
+static void hide(const struct evert__stack *stack)
+{
+    evert__asan_hide(stack->low, (size_t)((const char *)stack - stack->low));
+}
+
+static void show(const struct evert__stack *stack)
+{
+    evert__asan_show(stack->low, (size_t)((const char *)stack - stack->low));
+}
+
+/* Right before it is unmapped. */
+static void forget(const struct evert__stack *stack)
+{
+    show(stack);
 #ifdef EVERT_VALGRIND
     VALGRIND_STACK_DEREGISTER(stack->valgrind);
 #endif
-    return evert__sys_unmap(stack->low - EVERT__STACK_GUARD, stack->mapped);
 }
 
 /*
@@ -114,7 +158,7 @@ static void keep(struct evert__stack_pool *pool, struct evert__stack *stack)
     stack->next = pool->first;
     pool->first = stack;
     pool->count++;
-    evert__asan_hide(stack->low, (size_t)((char *)stack - stack->low));
+    hide(stack);
 }
 
 static struct evert__stack *take(struct evert__stack_pool *pool)
@@ -124,8 +168,33 @@ static struct evert__stack *take(struct evert__stack_pool *pool)
     pool->count--;
     if (pool->unused > pool->count)
         pool->unused = pool->count;
-    evert__asan_show(stack->low, (size_t)((char *)stack - stack->low));
+    show(stack);
     return stack;
+}
+
+/* Unmaps the first, and of those behind it that lie beside it as many as may be, by one call. */
+static int unmap_some(struct evert__stack_pool *pool, unsigned most)
+{
+    struct evert__stack *stack = pool->first, *kept = pool->first;
+    char *low = base_of(stack), *end = low;
+    unsigned count = 0;
+    for (; count < most; count++, stack = stack->next) {
+        if (base_of(stack) == end)
+            end += stack->mapped;
+        else if (base_of(stack) + stack->mapped == low)
+            low -= stack->mapped;
+        else
+            break;
+        forget(stack);
+    }
+    int rc = evert__sys_unmap(low, (size_t)(end - low));
+    if (rc == 0) {
+        pool->first = stack;
+        pool->count -= count;
+    }
+    for (; rc < 0 && kept != stack; kept = kept->next)
+        hide(kept);
+    return rc;
 }
 
 /* Until then it is noted how few there ever were: so many were not needed. */
@@ -140,12 +209,10 @@ static void trim(struct evert__ready *ready)
 {
     struct evert__stack_pool *pool = EVERT__CONTAINER(ready, struct evert__stack_pool, trim.ready);
     unsigned most = pool->unused < BATCH ? pool->unused : BATCH;
-    for (unsigned i = 0; i < most && pool->count > WARM; i++) {
-        struct evert__stack *stack = take(pool);
-        if (unmap_stack(stack) < 0) {
-            keep(pool, stack); /* unmapping in the midst of a mapping may fail for want of one */
-            return;
-        }
+    unsigned least = pool->count - most > WARM ? pool->count - most : WARM;
+    while (pool->count > least) {
+        if (unmap_some(pool, pool->count - least) < 0)
+            return; /* in the midst of a mapping it may fail for want of one */
     }
     look_later(pool);
 }
@@ -158,8 +225,12 @@ void evert__stack_pool_init(struct evert__stack_pool *pool, evert_loop *loop)
 void evert__stack_pool_fini(struct evert__stack_pool *pool)
 {
     evert__timer_unset(pool->loop, &pool->trim);
-    while (pool->count > 0)
-        (void)unmap_stack(take(pool));
+    while (pool->count > 0) {
+        if (unmap_some(pool, pool->count) < 0)
+            (void)take(pool);
+    }
+    if (pool->fresh_count > 0)
+        (void)evert__sys_unmap(pool->fresh, pool->fresh_count * whole_of(EVERT__STACK_USUAL));
 }
 
 EVERT__HOT struct evert__stack *evert__stack_get(struct evert__stack_pool *pool, size_t size)
@@ -168,13 +239,14 @@ EVERT__HOT struct evert__stack *evert__stack_get(struct evert__stack_pool *pool,
         size = EVERT__STACK_USUAL;
     if (size == EVERT__STACK_USUAL && pool->count > 0)
         return take(pool);
-    return map_stack(size, pool->colour++);
+    return map_stack(pool, size);
 }
 
 EVERT__HOT void evert__stack_put(struct evert__stack_pool *pool, struct evert__stack *stack)
 {
     if (!evert__stack_is_usual(stack)) {
-        (void)unmap_stack(stack);
+        forget(stack);
+        (void)evert__sys_unmap(base_of(stack), stack->mapped);
         return;
     }
     keep(pool, stack);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Stacks for tasks. Each is a mapping of its own with a guard below it, always; the pages are
- * committed by the kernel as they are touched. Stacks of the usual size are kept in a pool.
+ * Stacks for tasks. Each has a guard below it, always; the pages are committed by the kernel as
+ * they are touched. Stacks of the usual size are kept in a pool.
  */
 #ifndef EVERT_SRC_CORO_STACK_H
 #define EVERT_SRC_CORO_STACK_H
@@ -29,6 +29,8 @@ struct evert__stack_pool {
     unsigned count;
     unsigned unused; /* as few as there were at any time since it was looked last */
     unsigned colour; /* of the next stack; see stack.c */
+    unsigned fresh_count;
+    char *fresh; /* so many that are mapped and were never used, side by side */
     struct evert__timer trim;
 };
 
