@@ -88,7 +88,7 @@ class CountedServer(Server):
 
 
 class Clients(support.Process):
-    """A process of clients, told to end by the end of its standard input."""
+    """A process of clients, told by its standard input to start, and by the end of it to end."""
 
     def __init__(self, seed, addresses):
         command = [support.PYTHON, "-B",
@@ -100,6 +100,9 @@ class Clients(support.Process):
     def __exit__(self, *arguments):
         self.leave()
         super().__exit__(*arguments)
+
+    def start(self):
+        os.write(self.writer, b"start\n")
 
     def leave(self):
         if self.writer is not None:
@@ -134,6 +137,7 @@ class Crowd:
     def begin_one(self):
         self.begun += 1
         self.running.append(self.stack.enter_context(Clients(SEED + self.begun, self.addresses)))
+        return self.running[-1]
 
     def kill_one(self):
         clients = self.running.pop(0)
@@ -156,11 +160,13 @@ def run_crowd(servers, seconds, kills):
         crowd = Crowd(stack, servers)
         wait_until(f"{COUNT} connections", lambda: connections(servers) >= COUNT, ARRIVED)
         comment(f"{connections(servers)} connections at once")
+        for clients in crowd.running:
+            clients.start()
         begun = time.monotonic()
         for i in range(kills + 1):
             if i > 0:
                 crowd.kill_one()
-                crowd.begin_one()
+                crowd.begin_one().start()
             time.sleep(max(0, begun + seconds * (i + 1) / (kills + 1) - time.monotonic()))
         for clients in crowd.running:
             clients.expect_all_there()

@@ -7,8 +7,9 @@
 Some ask and think, some send letter by letter, some say nothing, some ask much at once, some end
 their side, some do not read, some are rude: they reset, in the middle of a name or of answers. Each
 that ends is followed by another one. Every byte of each answer is checked, and none may take long.
-Prints "all are there" once COUNT are connected, goes on until standard input ends, and then prints
-what there was, by kinds; the status is 1 when anything was wrong.
+Whoever is connected waits for a line on standard input. Prints "all are there" once COUNT have
+connected, goes on until standard input ends, and then prints what there was, by kinds; the status
+is 1 when anything was wrong.
 """
 
 import collections
@@ -16,6 +17,7 @@ import contextlib
 import errno
 import heapq
 import itertools
+import os
 import random
 import select
 import socket
@@ -24,6 +26,7 @@ import sys
 import time
 
 READ, WRITE = select.EPOLLIN, select.EPOLLOUT
+START = None
 IP_BIND_ADDRESS_NO_PORT = 24
 LIMIT = 60  # seconds for any answer, on a machine that has much else to do
 NAME_LIMIT = 1024
@@ -35,7 +38,7 @@ class Wrong(Exception):
 
 
 class Client:
-    """A generator that yields what it waits for: READ or WRITE, or so many seconds."""
+    """A generator that yields what it waits for: START, READ or WRITE, or so many seconds."""
 
     def __init__(self, world, kind):
         self.world, self.kind = world, kind
@@ -56,6 +59,8 @@ class Client:
         if rc != 0:
             raise Wrong(f"connect: {errno.errorcode[rc]}")
         self.world.connected += 1
+        if not self.world.started:
+            yield START
 
     def think(self, share=1.0):
         yield self.world.random.expovariate(1 / (share * self.world.think))
@@ -226,8 +231,9 @@ class World:
         self.clients = {}
         self.heap, self.order = [], itertools.count()
         self.kinds, self.wrong = collections.Counter(), []
-        self.connected = 0
+        self.connected = 0  # in all
         self.told = False
+        self.started, self.waiting = False, []
 
     def begin(self):
         kind, = self.random.choices(list(KINDS), KINDS.values())
@@ -251,10 +257,18 @@ class World:
             return
         del self.clients[number]
         client.sock.close()
-        self.connected -= 1
+
+    def start(self):
+        self.started = True
+        for client in self.waiting:
+            self.step(client)
+        self.waiting = []
 
     def wait(self, client, wanted):
         client.turn += 1
+        if wanted is START:
+            self.waiting.append(client)
+            return
         if isinstance(wanted, int):
             self.poller.modify(client.sock, wanted | select.EPOLLONESHOT)
             when, late = time.monotonic() + LIMIT, True
@@ -268,7 +282,7 @@ class World:
             now = time.monotonic()
             for _ in range(min(50, self.count - len(self.clients))):
                 self.begin()
-            if not self.told and self.connected >= self.count * 0.9:
+            if not self.told and self.connected >= self.count:
                 self.told = True
                 print("all are there", flush=True)
             while self.heap and self.heap[0][0] <= now:
@@ -276,11 +290,13 @@ class World:
                 if client.turn == turn and client.sock.fileno() >= 0:
                     self.step(client, late)
             short = len(self.clients) < self.count
-            wait = 0 if short else max(0, self.heap[0][0] - now)
+            wait = 0 if short else max(0, self.heap[0][0] - now) if self.heap else None
             for number, _ in self.poller.poll(wait, 512):
                 if number in self.clients:
                     self.step(self.clients[number])
-                is_over = is_over or number == 0
+                elif number == 0:
+                    is_over = not os.read(0, 100)
+                    self.start()
 
     def leave(self):
         for client in self.clients.values():
