@@ -9,7 +9,7 @@
 #include "coro/wait.h"
 #include "loop/file.h"
 
-/* No more is read or written by one call, so that others have a turn in between, and a cancel. */
+/* Behind so much that was read or written, by however many calls, others have a turn. */
 enum { PIECE = 256 * 1024 };
 
 struct file_wait {
@@ -162,11 +162,12 @@ struct request {
     char *memory;
     size_t size;
     int64_t offset;
+    size_t left; /* of a piece, before others run */
 };
 
 static size_t piece_of(const struct request *r)
 {
-    return r->size < PIECE ? r->size : PIECE;
+    return r->size < r->left ? r->size : r->left;
 }
 
 static ssize_t ask(struct evert__task *self, const struct request *r)
@@ -182,16 +183,19 @@ static ssize_t ask(struct evert__task *self, const struct request *r)
     return result_of(self, file);
 }
 
-/* So much of it is done. Between two pieces others run, and it may be cancelled. */
+/* So much is done. Behind each piece others run, and behind each call it may be cancelled. */
 static int go_on(struct evert__task *self, struct request *r, size_t count)
 {
     r->memory += count;
     r->size -= count;
     r->offset = (int64_t)((uint64_t)r->offset + count);
+    r->left -= count;
     if (r->size == 0)
         return 0;
-    if (count == PIECE)
+    if (r->left == 0) {
+        r->left = PIECE;
         evert__let_others_run(self);
+    }
     return evert__task_cancelled(self) ? -ECANCELED : 0;
 }
 
@@ -213,8 +217,12 @@ static ssize_t read_piece(struct evert__task *self, const struct request *r)
 
 ssize_t evert_file_read(int fd, void *buffer, size_t size, int64_t offset)
 {
-    struct request r = {
-        .kind = EVERT__FILE_READ, .fd = fd, .memory = buffer, .size = size, .offset = offset};
+    struct request r = {.kind = EVERT__FILE_READ,
+                        .fd = fd,
+                        .memory = buffer,
+                        .size = size,
+                        .offset = offset,
+                        .left = PIECE};
     struct evert__task *self;
     int rc = begin_at(&self, offset);
     while (rc == 0 && r.size > 0) {
@@ -232,7 +240,8 @@ int evert_file_write(int fd, const void *data, size_t size, int64_t offset)
                         .fd = fd,
                         .memory = (char *)(uintptr_t)data,
                         .size = size,
-                        .offset = offset};
+                        .offset = offset,
+                        .left = PIECE};
     struct evert__task *self;
     int rc = begin_at(&self, offset);
     while (rc == 0 && r.size > 0) {
