@@ -357,7 +357,8 @@ void *evert__sys_map(size_t size, int *ret_error)
 
 int evert__sys_unmap(void *memory, size_t size)
 {
-    MAKE(int, UNMAP, NULL, munmap(memory, size), true);
+    size_t told = size; /* it is never less */
+    MAKE(int, UNMAP, &told, munmap(memory, size), true);
 }
 
 int evert__sys_protect(void *memory, size_t size, int protection)

@@ -182,13 +182,14 @@ static void tell_where(int number)
 
 /* ---- Time ---- */
 
-/* It also counts the stacks. */
+/* It also counts the bytes of stacks. */
 static bool answer_clock(enum evert__sys_call call, const void *site, size_t *size, int64_t *result)
 {
     (void)site;
-    (void)size;
-    world.stacks += call == EVERT__SYS_MAP;
-    world.stacks -= call == EVERT__SYS_UNMAP;
+    if (call == EVERT__SYS_MAP)
+        world.stacks += (long)*size;
+    if (call == EVERT__SYS_UNMAP)
+        world.stacks -= (long)*size;
     *result = world.now;
     return call == EVERT__SYS_CLOCK;
 }

@@ -74,12 +74,12 @@ static bool is_counter(enum evert__sys_call call, const size_t *size)
     return (call == EVERT__SYS_READ || call == EVERT__SYS_WRITE) && *size == sizeof(uint64_t);
 }
 
-static void note_mapping(enum evert__sys_call call)
+static void note_mapping(enum evert__sys_call call, const size_t *size)
 {
     if (call == EVERT__SYS_MAP)
-        atomic_fetch_add(&record->maps, 1);
+        atomic_fetch_add(&record->mapped, (long long)*size);
     if (call == EVERT__SYS_UNMAP)
-        atomic_fetch_add(&record->unmaps, 1);
+        atomic_fetch_sub(&record->mapped, (long long)*size);
 }
 
 static bool at_call(enum evert__sys_call call, const void *address, size_t *size, int64_t *result)
@@ -103,6 +103,8 @@ static bool at_call(enum evert__sys_call call, const void *address, size_t *size
     if (plan->fault == FAULT_CALL && plan->call == call && plan->place == place && is_time(nth)) {
         atomic_fetch_add(&record->failed, 1);
         if (plan->answer != 0) {
+            if (call == EVERT__SYS_UNMAP)
+                note_mapping(call, size);
             *result = plan->answer;
             return true;
         }
@@ -113,7 +115,7 @@ static bool at_call(enum evert__sys_call call, const void *address, size_t *size
         *result = -EINVAL;
         return true;
     }
-    note_mapping(call);
+    note_mapping(call, size);
     return false;
 }
 

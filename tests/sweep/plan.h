@@ -49,7 +49,7 @@ struct record {
     atomic_uint allocated;     /* allocations asked for */
     atomic_uint failed;        /* how many of either were made to fail */
     atomic_int live;           /* allocations that were not released */
-    atomic_int maps, unmaps;   /* that were made */
+    atomic_llong mapped;       /* bytes, less those that the plan keeps from being unmapped */
     atomic_bool spun;          /* the limit of calls was passed */
     int descriptors, threads;  /* that were left over */
     int result;                /* of the scenario */

@@ -175,8 +175,8 @@ static void judge(const struct scenario *scenario, const struct plan *plan, bool
                   int status, char *words, size_t size)
 {
     bool of_signals = plan->call == EVERT__SYS_SIGACTION && plan->fault == FAULT_CALL;
-    bool of_unmap = plan->call == EVERT__SYS_UNMAP && plan->fault == FAULT_CALL;
-    int mapped = record->maps - record->unmaps - (of_unmap ? (int)record->failed : 0);
+    long long mapped =
+        record->mapped - sysconf(_SC_PAGESIZE); /* that, which tells of forks, stays */
 
     words[0] = '\0';
     if (!in_time)
@@ -196,8 +196,8 @@ static void judge(const struct scenario *scenario, const struct plan *plan, bool
         snprintf(words, size, "%d allocations were not released", record->live);
     else if (record->descriptors != 0)
         snprintf(words, size, "%d descriptors were left open", record->descriptors);
-    else if (mapped > 1) /* one, which tells of forks, stays */
-        snprintf(words, size, "%d mappings were left", mapped - 1);
+    else if (mapped > 0)
+        snprintf(words, size, "%lld bytes were left mapped", mapped);
     else if (record->threads != 0)
         snprintf(words, size, "%d threads were left", record->threads);
     else if (!record->signals && !of_signals)
