@@ -58,11 +58,10 @@ def no_memory_is_left_for_stacks(way):
             raise Failed(f"expected some hundred tasks, got {subject.said()}")
 
 
-@in_both_ways
-def no_mapping_is_left_for_guards(way):
+def no_mapping_is_left_for_guards():
     """On a kernel where a guard takes a mapping of its own, of which a process has 65,530."""
     wrapped = [*STRACE, "-e", "trace=madvise", "-e", "inject=madvise:error=EINVAL"]
-    with Subject(way, "spawn", 1000000, SMALL, wrapped_in=wrapped) as subject:
+    with Subject("task", "spawn", 1000000, SMALL, wrapped_in=wrapped) as subject:
         subject.expect_status(0, 40)
         subject.expect("spawn", "ENOMEM")
         subject.expect("leave", "OK")
