@@ -19,6 +19,10 @@ static void place(struct evert__heap *heap, uint32_t index, struct evert__heap_e
     entry.node->place = index + 1;
 }
 
+/*
+ * An entry is handed over in memory, unless this is inlined: written word by word there, and read
+ * two at a time, for which the processor has to wait. So who sifts is EVERT__FLAT.
+ */
 static void sift_up(struct evert__heap *heap, uint32_t index, struct evert__heap_entry entry)
 {
     while (index > 0) {
@@ -64,7 +68,8 @@ static int grow(struct evert__heap *heap)
     return 0;
 }
 
-int evert__heap_insert(struct evert__heap *heap, struct evert__heap_node *node, evert_time when)
+EVERT__FLAT int evert__heap_insert(struct evert__heap *heap, struct evert__heap_node *node,
+                                   evert_time when)
 {
     if (heap->count == heap->capacity) {
         int rc = grow(heap);
@@ -76,7 +81,7 @@ int evert__heap_insert(struct evert__heap *heap, struct evert__heap_node *node, 
     return 0;
 }
 
-EVERT__HOT void evert__heap_remove(struct evert__heap *heap, struct evert__heap_node *node)
+EVERT__FLAT void evert__heap_remove(struct evert__heap *heap, struct evert__heap_node *node)
 {
     if (node->place == 0)
         return;
