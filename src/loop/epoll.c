@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The back end on epoll(7): edge-triggered, a descriptor registered once for everything, so there
- * is no system call for each wait.
+ * The back end on epoll(7): edge-triggered, a descriptor registered when it first has to wait, so
+ * there is no system call for each wait. The kernel is asked about room to send only from the first
+ * time on that there was none: an edge of bytes that were taken before it is told of is dropped by
+ * the kernel itself then, and else ends a wait with nothing but that there is room.
  *
  * Closing takes it out, unless somebody else has a copy, as a child of a fork may. Then events come
  * still, so each says whom it is for: the number, and which of all that had it. The first that is
@@ -19,7 +21,7 @@
 #include "loop/loop.h"
 #include "loop/readiness.h"
 
-enum { BATCH = 128, EVENTS = EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP };
+enum { BATCH = 128, EVENTS = EPOLLIN | EPOLLPRI | EPOLLRDHUP };
 
 struct state {
     int epoll;
@@ -70,10 +72,11 @@ static int make_room(struct state *state, uint32_t number)
     return 0;
 }
 
-static int add(int epoll, const struct evert__fd *fd)
+static int tell_kernel(int epoll, int operation, const struct evert__fd *fd)
 {
     uint64_t whom = (uint64_t)fd->slot << 32 | (uint32_t)fd->number;
-    return evert__sys_epoll_ctl_flat(epoll, EPOLL_CTL_ADD, fd->number, EVENTS | EPOLLET, whom);
+    uint32_t events = EVENTS | EPOLLET | (fd->tells_of_room ? EPOLLOUT : 0U);
+    return evert__sys_epoll_ctl_flat(epoll, operation, fd->number, events, whom);
 }
 
 EVERT__FLAT static int attach(struct evert__fd *fd)
@@ -86,11 +89,23 @@ EVERT__FLAT static int attach(struct evert__fd *fd)
         return rc;
     state->registered += state->registered < UINT32_MAX ? 1 : 2; /* never 0 */
     fd->slot = state->registered;
-    rc = add(state->epoll, fd);
+    rc = tell_kernel(state->epoll, EPOLL_CTL_ADD, fd);
     if (rc == 0)
         state->fds[fd->number] = fd;
     else
         fd->slot = 0;
+    return rc;
+}
+
+/* The kernel tells at once where there is room by now. */
+static int attach_for_room(struct evert__fd *fd)
+{
+    const struct state *state = fd->loop->backend_state;
+    if (fd->slot != 0 && fd->tells_of_room)
+        return 0;
+    fd->tells_of_room = true;
+    int rc = fd->slot == 0 ? attach(fd) : tell_kernel(state->epoll, EPOLL_CTL_MOD, fd);
+    fd->tells_of_room = rc == 0;
     return rc;
 }
 
@@ -114,7 +129,7 @@ static void move_to_a_new_set(struct state *state)
     state->copied = true;
     for (uint32_t i = 0; i < state->capacity && rc >= 0; i++) {
         if (state->fds[i] != NULL)
-            rc = add(epoll, state->fds[i]);
+            rc = tell_kernel(epoll, EPOLL_CTL_ADD, state->fds[i]);
     }
     if (rc < 0 && epoll >= 0)
         evert__sys_close(epoll);
@@ -151,7 +166,7 @@ EVERT__JUMPS_BACK EVERT__HOT static void wait(evert_loop *loop, evert_time timeo
 
 EVERT__HOT static bool start(struct evert__op *op)
 {
-    return evert__readiness_start(op, attach);
+    return evert__readiness_start(op, attach_for_room);
 }
 
 EVERT__FLAT static bool arm(struct evert__source *source)

@@ -59,7 +59,8 @@ struct evert__fd {
             bool ended : 1; /* an event carried RDHUP, HUP or ERR; in a ring: the end has come */
             bool drained_by_short_read : 1; /* it is TCP, where a short read has emptied it */
             bool taken_from : 1;            /* a listening socket, since it last had nothing */
-            uint8_t kind; /* what its source delivers: one of enum evert__source_kind */
+            bool tells_of_room : 1; /* on epoll: the kernel is asked about room to send, too */
+            uint8_t kind;           /* what its source delivers: one of enum evert__source_kind */
             union {
                 uint32_t slot; /* the back end's, where it is registered; 0 if it is not */
                 struct evert__ringed ringed;

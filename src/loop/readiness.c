@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Readiness. A descriptor is presumed ready until a call says that it would block; then it is
- * registered with the kernel, once in its life, and an event makes it presumed ready again. It is
- * registered that late for three reasons: a socket that never has to wait costs nothing; a
- * connecting socket must not be asked about before connect(2), when it reports a hang-up; and the
- * kernel tells at registration what is ready already, so nothing falls between.
+ * registered with the kernel, once in its life (epoll is asked for room to send apart), and an
+ * event makes it presumed ready again. It is registered that late for three reasons: a socket that
+ * never has to wait costs nothing; a connecting socket must not be asked about before connect(2),
+ * when it reports a hang-up; and the kernel tells at registration what is ready already, so nothing
+ * falls between.
  *
  * On TCP a read that comes back short has emptied the socket, which saves the call that would say
  * EAGAIN, *unless* the peer's end or an error is known: data and the end may come in one event, and

@@ -156,6 +156,46 @@ static void test_an_event_for_nobody_leaves_all_others_served(void **state)
     }
 }
 
+static void count_done(struct evert__op *op)
+{
+    assert_int_equal(op->result, 1);
+    op->fd = NULL;
+}
+
+/* F34: who waits for room to send waits in the new set, too. */
+static void test_an_event_for_nobody_leaves_a_send_waiting(void **state)
+{
+    static const char bytes[4096];
+    char dropped[sizeof(bytes)];
+    struct pair gone, full;
+    struct iovec piece = {(void *)(uintptr_t)bytes, 1};
+    struct evert__op op = {.kind = EVERT__OP_SEND,
+                           .fd = &full.r.fd,
+                           .done = count_done,
+                           .most = SIZE_MAX,
+                           .send = {.pieces = &piece, .count = 1}};
+    int peer;
+    (void)state;
+    pair_open(&full);
+    while (send(full.r.fd.number, bytes, sizeof(bytes), MSG_DONTWAIT) > 0)
+        ;
+    assert_false(evert__op_start(&op));
+    turns(5);
+    pair_open(&gone);
+    int copy = close_but_for_a_copy(&gone, &peer);
+    plain_send(peer, "for nobody", 10);
+    turns(5);
+    assert_non_null(op.fd);
+    while (op.fd != NULL) {
+        while (recv(full.peer, dropped, sizeof(dropped), MSG_DONTWAIT) > 0)
+            ;
+        turn(EVERT_MILLISECOND);
+    }
+    pair_close(&full);
+    close(copy);
+    close(peer);
+}
+
 /* As the kernel takes out what is closed, nothing else is asked of it for that; but see below. */
 static void test_a_close_asks_nothing_of_the_kernel_until_there_are_copies(void **state)
 {
@@ -267,6 +307,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         LOOP_CASE(test_an_event_for_the_one_before_does_not_reach_its_successor),
         LOOP_CASE(test_an_event_for_nobody_leaves_all_others_served),
+        LOOP_CASE(test_an_event_for_nobody_leaves_a_send_waiting),
         LOOP_CASE(test_a_close_asks_nothing_of_the_kernel_until_there_are_copies),
         LOOP_CASE(test_a_child_takes_nothing_out_of_its_parents_set),
         LOOP_CASE(test_what_an_event_closes_is_no_copy),

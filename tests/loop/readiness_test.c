@@ -20,6 +20,11 @@ static bool cancels_at_once(void)
     return !adverse() && !on_uring();
 }
 
+static bool on_epoll(void)
+{
+    return strcmp(loop->backend->name, "epoll") == 0;
+}
+
 static void open_pair(bool tcp)
 {
     int fds[2];
@@ -406,6 +411,18 @@ static size_t fill(void)
     }
 }
 
+/* The peer reads, whatever it is, until the op that waits is done. */
+static void drop_until_sent(void)
+{
+    char buffer[8192];
+    while (s.done == 0) {
+        while (recv(plain_end, buffer, sizeof(buffer), 0) > 0)
+            ;
+        turn(EVERT_MILLISECOND);
+    }
+    assert_true(s.op.result > 0);
+}
+
 static void test_send_of_several_pieces(void **state)
 {
     (void)state;
@@ -587,6 +604,77 @@ static void test_source_and_op_of_one_descriptor_wait_together(void **state)
         plain_take();
         turn(EVERT_MILLISECOND);
     }
+    close_pair();
+}
+
+/*
+ * A reader is often faster than the kernel's word of what it read. No wait ends with that word: of
+ * a socket that has room to send the kernel would say so instead, had it been asked.
+ */
+static void test_bytes_taken_before_they_are_told_of_end_no_wait(void **state)
+{
+    char bytes[4];
+    (void)state;
+    if (!on_epoll())
+        return; /* poll is asked for what is waited for, and a ring looks itself */
+    open_pair(true);
+    arm_empty();
+    turns(3);
+    r.fd.writable = false; /* any word of it would change that */
+    plain_send(plain_end, "abcd", 4);
+    wait_for(r.fd.number, POLLIN);
+    assert_int_equal(recv(r.fd.number, bytes, 4, 0), 4);
+    turns(5);
+    assert_false(r.fd.writable);
+    assert_int_equal(r.told, 0);
+    plain_send(plain_end, "more", 4);
+    receiver_wait(&r, 4);
+    assert_memory_equal(r.data, "more", 4);
+    close_pair();
+}
+
+/* It may have come before the kernel was asked; and it does not come again. */
+static void test_room_that_is_there_already_is_told_of(void **state)
+{
+    (void)state;
+    for (int armed = 0; armed < 2; armed++) {
+        open_pair(true);
+        if (armed)
+            arm_empty();
+        turns(3);
+        r.fd.writable = false;
+        assert_int_equal(sent(start_send("x", 1)), 1);
+        close_pair();
+    }
+}
+
+static int asked_of_epoll;
+
+static bool count_asking(enum evert__sys_call call, const void *site, size_t *size, int64_t *result)
+{
+    (void)site;
+    (void)size;
+    (void)result;
+    asked_of_epoll += call == EVERT__SYS_EPOLL_CTL;
+    return false;
+}
+
+/* One call more for the first send that waits, and none for those behind it. */
+static void test_epoll_is_asked_for_room_once(void **state)
+{
+    (void)state;
+    if (!on_epoll())
+        return;
+    open_pair(true);
+    arm_empty();
+    asked_of_epoll = 0;
+    evert__sys_set_hook(count_asking);
+    for (int i = 0; i < 3; i++) {
+        (void)fill();
+        drop_until_sent();
+    }
+    evert__sys_set_hook(NULL);
+    assert_int_equal(asked_of_epoll, 1);
     close_pair();
 }
 
@@ -1387,7 +1475,7 @@ static void test_an_error_is_taken_before_anything_is_spliced(void **state)
     int ends[2];
     char bytes[3];
     (void)state;
-    if (strcmp(loop->backend->name, "epoll") != 0)
+    if (!on_epoll())
         return; /* the others need not ask for room, or ask later */
     assert_int_equal(pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
     open_pair(true);
@@ -1405,28 +1493,33 @@ static void test_an_error_is_taken_before_anything_is_spliced(void **state)
     close(ends[1]);
 }
 
-/* F45 */
+/* F45: also where the socket is known to the kernel, as somebody reads from it; and it goes on. */
 static void test_send_that_cannot_be_waited_for_is_an_error(void **state)
 {
     char data[1000] = {0};
     bool complete;
     (void)state;
-    open_pair(false);
-    limit_memory(0);
-    fail_with(EVERT__SYS_EPOLL_CTL, 1000000, -ENOMEM);
-    if (on_uring() || strcmp(loop->backend->name, "poll") == 0) { /* which need not ask for room */
-        evert_set_allocator(NULL);
+    if (on_uring() || strcmp(loop->backend->name, "poll") == 0)
+        return; /* which need not ask for room */
+    for (int armed = 0; armed < 2; armed++) {
+        open_pair(false);
+        if (armed) {
+            arm_empty();
+            turns(10); /* adverse arms it when it likes */
+        }
+        limit_memory(0);
+        fail_with(EVERT__SYS_EPOLL_CTL, 1000000, -ENOMEM);
+        do
+            complete = start_send(data, sizeof(data));
+        while (sent(complete) > 0);
+        assert_int_equal(s.op.result, -ENOMEM);
         evert__sys_set_hook(NULL);
-        close_pair();
-        return;
-    }
-    do
+        evert_set_allocator(NULL);
         complete = start_send(data, sizeof(data));
-    while (sent(complete) > 0);
-    assert_int_equal(s.op.result, -ENOMEM);
-    evert__sys_set_hook(NULL);
-    evert_set_allocator(NULL);
-    close_pair();
+        assert_false(complete);
+        drop_until_sent();
+        close_pair();
+    }
 }
 
 /* ---- Chance ---- */
@@ -1536,6 +1629,9 @@ int main(void)
         LOOP_CASE(test_waiting_send_fails_when_the_peer_goes),
         LOOP_CASE(test_sending_goes_on_after_the_peers_half_close),
         LOOP_CASE(test_source_and_op_of_one_descriptor_wait_together),
+        LOOP_CASE(test_bytes_taken_before_they_are_told_of_end_no_wait),
+        LOOP_CASE(test_room_that_is_there_already_is_told_of),
+        LOOP_CASE(test_epoll_is_asked_for_room_once),
         LOOP_CASE(test_connect_succeeds_and_data_flows),
         LOOP_CASE(test_connect_refused),
         LOOP_CASE(test_connect_to_a_unix_socket),
