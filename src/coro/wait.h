@@ -17,8 +17,11 @@
 
 #include "coro/task.h"
 
-/* How many calls a task may complete without waiting before others get a turn. */
-enum { EVERT__BUDGET = 64 };
+/*
+ * How many calls a task may complete without waiting before others get a turn. One that moves much
+ * counts as several, one for each so many bytes: the kernel copies for longer than a call takes.
+ */
+enum { EVERT__BUDGET = 64, EVERT__BYTES_OF_A_CALL = 16 * 1024 };
 
 /* 0 with the calling task; EVERT_ECONTEXT where nothing may wait; -ECANCELED. */
 int evert__checkpoint(struct evert__task **ret);
@@ -118,6 +121,13 @@ static inline void evert__completed(struct evert__task *self)
 {
     if (--self->budget < 0)
         evert__budget_spent(self);
+}
+
+/* The same, and it moved so many bytes, which the kernel had at hand. */
+static inline void evert__completed_bytes(struct evert__task *self, size_t size)
+{
+    self->budget -= (int)(size / EVERT__BYTES_OF_A_CALL);
+    evert__completed(self);
 }
 
 #endif

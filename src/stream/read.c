@@ -65,7 +65,8 @@ static int take_more(evert_stream *s, size_t room)
     if (rc < 0)
         return rc;
     /* The buffer may be the large one, and what nobody asked for yet is better in the kernel. */
-    ssize_t count = evert__input_fill(s, room > EVERT__CHUNK ? room : EVERT__CHUNK);
+    size_t most = room > EVERT__CHUNK ? room : EVERT__CHUNK;
+    ssize_t count = evert__input_fill(s, most < EVERT__LARGE ? most : EVERT__LARGE);
     if (count > 0)
         return 0;
     return count == 0 ? EVERT_EOF : (int)count;
@@ -109,6 +110,24 @@ static int more(evert_stream *s, struct evert__task *self, size_t room)
     }
 }
 
+/*
+ * One call that took so much, and wants more, lets others run as if it were many calls. It is the
+ * stream's reader meanwhile; behind it the stream may be gone, where this is not 0.
+ */
+static int go_on(evert_stream *s, struct evert__task *self, size_t size)
+{
+    struct evert__waiter reader = {.done = true};
+    evert__connection_hold(s);
+    s->reader = &reader;
+    evert__completed_bytes(self, size);
+    s->reader = NULL;
+    int rc = evert__task_cancelled(self) ? -ECANCELED : 0;
+    if (s->closing != EVERT__OPEN && rc == 0)
+        rc = EVERT_ECLOSED;
+    evert__connection_release(s);
+    return rc;
+}
+
 static const evert_bytes line_end = {"\r\n", 2};
 
 /* Drops the rest of a line that was too long, up to and with its end. */
@@ -121,9 +140,12 @@ EVERT__COLD static int drop_line(evert_stream *s, struct evert__task *self)
             s->dropping = false;
             return 0;
         }
+        size_t dropped = evert__input_size(&s->in);
         if (s->in.data != NULL)
             s->in.start = s->in.end - evert__begun(&s->in, line_end);
-        int rc = more(s, self, AT_LEAST);
+        int rc = go_on(s, self, dropped);
+        if (rc == 0)
+            rc = more(s, self, AT_LEAST);
         if (rc == EVERT_EOF) { /* what may have been the beginning of its end is dropped, too */
             s->in.start = s->in.end;
             s->dropping = false;
@@ -210,7 +232,7 @@ EVERT__JUMPS_BACK EVERT__FLAT ssize_t evert_read(evert_stream *s, evert_bytes *r
     struct evert__task *self;
     ssize_t count = read_some(s, &self, ret, max);
     if (count >= 0)
-        evert__completed(self);
+        evert__completed_bytes(self, (size_t)count);
     return count;
 }
 
@@ -260,7 +282,7 @@ EVERT__JUMPS_BACK EVERT__FLAT ssize_t evert_read_into(evert_stream *s, void *buf
     struct evert__task *self;
     ssize_t count = read_some_into(s, &self, buffer, size);
     if (count >= 0)
-        evert__completed(self);
+        evert__completed_bytes(self, (size_t)count);
     return count;
 }
 
@@ -268,8 +290,12 @@ static int read_counted(evert_stream *s, struct evert__task **ret_self, evert_by
                         size_t size)
 {
     int rc = evert__read_begin(s, ret_self, size > 0);
-    while (rc == 0 && evert__input_size(&s->in) < size)
+    while (rc == 0 && evert__input_size(&s->in) < size) {
+        size_t before = evert__input_size(&s->in);
         rc = more(s, *ret_self, size < AT_LEAST ? AT_LEAST : size);
+        if (rc == 0 && evert__input_size(&s->in) < size)
+            rc = go_on(s, *ret_self, evert__input_size(&s->in) - before);
+    }
     if (rc < 0)
         return give_incomplete(s, rc, ret);
     *ret = give(s, size);
@@ -289,21 +315,20 @@ EVERT__JUMPS_BACK EVERT__FLAT int evert_read_exactly(evert_stream *s, evert_byte
 static int fill_exactly(evert_stream *s, struct evert__task *self, char *buffer, size_t size,
                         size_t *got)
 {
-    while (*got < size) {
-        ssize_t count = evert__input_take(s, buffer + *got, size - *got);
-        if (count > 0)
+    int rc = 0;
+    while (rc == 0 && *got < size) {
+        size_t wanted = size - *got < EVERT__LARGE ? size - *got : EVERT__LARGE;
+        ssize_t count = evert__input_take(s, buffer + *got, wanted);
+        if (count > 0) {
             *got += (size_t)count;
-        else if (count == 0)
-            return EVERT_EOF;
-        else if (count != -EAGAIN)
-            return (int)count;
-        else {
-            int rc = evert__read_await(s, self, 0);
-            if (rc < 0)
-                return rc;
+            rc = *got < size ? go_on(s, self, (size_t)count) : 0;
+        } else if (count == -EAGAIN) {
+            rc = evert__read_await(s, self, 0);
+        } else {
+            rc = count == 0 ? EVERT_EOF : (int)count;
         }
     }
-    return 0;
+    return rc;
 }
 
 /*
@@ -375,8 +400,10 @@ static int read_to(evert_stream *s, struct evert__task *self, evert_bytes separa
         }
         if (size > s->line_limit && size - evert__begun(&s->in, separator) > s->line_limit)
             return EVERT_ELIMIT;
+        int rc = size > 0 ? go_on(s, self, size - looked_at) : 0;
         looked_at = size >= separator.size ? size - separator.size + 1 : 0;
-        int rc = more(s, self, size + AT_LEAST);
+        if (rc == 0)
+            rc = more(s, self, size + AT_LEAST);
         if (rc < 0)
             return give_incomplete(s, rc, ret);
     }

@@ -453,6 +453,133 @@ static void test_a_reader_that_never_waits_lets_others_run(void **state)
     }
 }
 
+/* A peer that is always faster: each receive is filled, and after MUCH in all it ends. */
+enum { MUCH = 16 * 1024 * 1024, MOST_BETWEEN = 3 * 1024 * 1024 / 2 };
+
+static struct {
+    size_t given, since, most; /* since others ran, and the most of that */
+    int turns;
+    const struct bystander *bystander;
+} fast;
+
+static bool give_fast(enum evert__sys_call call, const void *site, size_t *size, int64_t *result)
+{
+    (void)site;
+    if (call != EVERT__SYS_RECV || size == NULL)
+        return false;
+    if (fast.turns != fast.bystander->turns)
+        fast.since = 0;
+    fast.turns = fast.bystander->turns;
+    *result = fast.given < MUCH ? (int64_t)*size : 0;
+    fast.given += (size_t)*result;
+    fast.since += (size_t)*result;
+    fast.most = fast.since > fast.most ? fast.since : fast.most;
+    return true;
+}
+
+/* Each call that may take much, by number, until the end. What memory has for bytes has lines. */
+static void read_much(evert_stream *s, int call)
+{
+    static char memory[2 * MUCH];
+    evert_bytes bytes;
+    ssize_t rc = 1;
+    while (rc > 0 && call < 2)
+        rc = call == 0 ? evert_read(s, &bytes, SIZE_MAX) : evert_read_into(s, memory, MUCH / 64);
+    if (call == 2)
+        rc = evert_read_exactly(s, &bytes, sizeof(memory));
+    else if (call == 3)
+        rc = evert_read_exactly_into(s, memory, sizeof(memory));
+    while (call > 3 && rc != EVERT_EOF && rc != EVERT_EINCOMPLETE) {
+        rc = evert_read_line(s, &bytes); /* 4: of any length; 5: what is too long is dropped */
+        assert_true(rc == 0 || rc == EVERT_ELIMIT || rc == EVERT_EOF || rc == EVERT_EINCOMPLETE);
+    }
+    assert_true(rc == (call < 2 ? 0 : EVERT_EINCOMPLETE) || (call > 3 && rc == EVERT_EOF));
+}
+
+/* C12, BR-005: a single call, too, that finds its bytes there again and again. */
+static void test_a_read_of_much_lets_others_run(void **state)
+{
+    (void)state;
+    for (int call = 0; call < 6; call++) {
+        struct bystander bystander = {0, false};
+        evert_scope scope;
+        struct ends e = make_ends(TCP);
+        if (call == 4)
+            evert_set_line_limit(e.s, 2 * (size_t)MUCH);
+        evert_scope_enter(&scope, EVERT_NEVER);
+        check_rc(evert_spawn(&scope, stand_by, &bystander), 0);
+        check_rc(evert_yield(), 0);
+        memset(&fast, 0, sizeof(fast));
+        fast.bystander = &bystander;
+        evert__sys_set_hook(give_fast);
+        read_much(e.s, call);
+        evert__sys_set_hook(NULL);
+        assert_true(fast.given >= MUCH);
+        assert_in_range(fast.most, 1, MOST_BETWEEN);
+        bystander.stop = true;
+        check_rc(evert_scope_leave(&scope, 0), 0);
+        evert_abort(e.s);
+        close(e.peer);
+    }
+}
+
+struct meddler {
+    evert_stream *s;
+    evert_scope *reading;
+    enum { READS, CANCELS, ABORTS } how;
+};
+
+static int meddle(void *arg)
+{
+    const struct meddler *m = (const struct meddler *)arg;
+    evert_bytes bytes;
+    while (fast.given == 0)
+        check_rc(evert_yield(), 0);
+    check_rc(evert_read_line(m->s, &bytes), -EBUSY);
+    if (m->how == CANCELS)
+        evert_scope_cancel(m->reading);
+    else if (m->how == ABORTS)
+        evert_abort(m->s);
+    return 0;
+}
+
+/*
+ * S3, C4: whoever runs in the midst of such a read finds the stream with its reader, and may end
+ * the read; what a cancelled one has taken is there for the next.
+ */
+static void test_a_read_of_much_may_be_ended_by_who_runs_meanwhile(void **state)
+{
+    static const int rcs[] = {EVERT_EINCOMPLETE, -ECANCELED, EVERT_ECLOSED};
+    static char memory[2 * MUCH];
+    struct bystander nobody = {0, false};
+    (void)state;
+    for (int i = 0; i < 6; i++) {
+        evert_scope others, reading;
+        evert_bytes bytes;
+        struct ends e = make_ends(TCP);
+        struct meddler meddler = {e.s, &reading, i / 2};
+        memset(&fast, 0, sizeof(fast));
+        fast.bystander = &nobody;
+        evert_scope_enter(&others, EVERT_NEVER);
+        check_rc(evert_spawn(&others, meddle, &meddler), 0);
+        evert_scope_enter(&reading, EVERT_NEVER);
+        evert__sys_set_hook(give_fast);
+        ssize_t rc = i % 2 ? evert_read_exactly_into(e.s, memory, sizeof(memory))
+                           : evert_read_exactly(e.s, &bytes, sizeof(memory));
+        evert__sys_set_hook(NULL);
+        check_rc((int)rc, rcs[meddler.how]);
+        if (meddler.how == CANCELS)
+            assert_int_equal(evert__input_size(&e.s->in), fast.given);
+        if (meddler.how != READS)
+            assert_in_range(fast.given, 1, MOST_BETWEEN);
+        check_rc(evert_scope_leave(&reading, 0), 0);
+        check_rc(evert_scope_leave(&others, 0), 0);
+        if (meddler.how != ABORTS)
+            evert_abort(e.s);
+        close(e.peer);
+    }
+}
+
 struct echoing {
     evert_stream *s;
     bool stop;
@@ -530,6 +657,8 @@ int main(void)
         everywhere(test_a_read_that_waits_with_nothing_holds_no_buffer),
         everywhere(test_room_is_made_without_losing_what_is_there),
         everywhere(test_a_reader_that_never_waits_lets_others_run),
+        everywhere(test_a_read_of_much_lets_others_run),
+        everywhere(test_a_read_of_much_may_be_ended_by_who_runs_meanwhile),
         everywhere(test_a_flooded_echo_does_not_starve_others),
     };
     return run_table(tests);
