@@ -453,7 +453,16 @@ static void test_a_reader_that_never_waits_lets_others_run(void **state)
     }
 }
 
-/* A peer that is always faster: each receive is filled, and after MUCH in all it ends. */
+#ifdef EVERT__MSAN
+#define MAY_READ_WHAT_NOBODY_WROTE false
+#else
+#define MAY_READ_WHAT_NOBODY_WROTE true
+#endif
+
+/*
+ * A peer that is always faster: each receive is filled, and after MUCH in all it ends. Nothing is
+ * written into the memory, so where such things are found there is no such peer.
+ */
 enum { MUCH = 16 * 1024 * 1024, MOST_BETWEEN = 3 * 1024 * 1024 / 2 };
 
 static struct {
@@ -500,7 +509,7 @@ static void read_much(evert_stream *s, int call)
 static void test_a_read_of_much_lets_others_run(void **state)
 {
     (void)state;
-    for (int call = 0; call < 6; call++) {
+    for (int call = 0; call < 6 && MAY_READ_WHAT_NOBODY_WROTE; call++) {
         struct bystander bystander = {0, false};
         evert_scope scope;
         struct ends e = make_ends(TCP);
@@ -553,7 +562,7 @@ static void test_a_read_of_much_may_be_ended_by_who_runs_meanwhile(void **state)
     static char memory[2 * MUCH];
     struct bystander nobody = {0, false};
     (void)state;
-    for (int i = 0; i < 6; i++) {
+    for (unsigned i = 0; i < 6 && MAY_READ_WHAT_NOBODY_WROTE; i++) {
         evert_scope others, reading;
         evert_bytes bytes;
         struct ends e = make_ends(TCP);
