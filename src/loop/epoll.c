@@ -101,7 +101,7 @@ EVERT__FLAT static int attach(struct evert__fd *fd)
 static int attach_for_room(struct evert__fd *fd)
 {
     const struct state *state = fd->loop->backend_state;
-    if (fd->slot != 0 && fd->tells_of_room)
+    if (fd->tells_of_room)
         return 0;
     fd->tells_of_room = true;
     int rc = fd->slot == 0 ? attach(fd) : tell_kernel(state->epoll, EPOLL_CTL_MOD, fd);

@@ -117,12 +117,15 @@ static int more(evert_stream *s, struct evert__task *self, size_t room)
 static int go_on(evert_stream *s, struct evert__task *self, size_t size)
 {
     struct evert__waiter reader = {.done = true};
+    int rc = 0;
+
     evert__connection_hold(s);
     s->reader = &reader;
     evert__completed_bytes(self, size);
     s->reader = NULL;
-    int rc = evert__task_cancelled(self) ? -ECANCELED : 0;
-    if (s->closing != EVERT__OPEN && rc == 0)
+    if (evert__task_cancelled(self))
+        rc = -ECANCELED;
+    else if (s->closing != EVERT__OPEN)
         rc = EVERT_ECLOSED;
     evert__connection_release(s);
     return rc;

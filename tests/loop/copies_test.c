@@ -41,11 +41,6 @@ static int close_but_for_a_copy(struct pair *p, int *ret_peer)
     return copy;
 }
 
-static bool on_epoll(void)
-{
-    return strcmp(evert_loop_backend(loop), "epoll") == 0;
-}
-
 /* What the library asked of the kernel, and what it is answered: after `passed` of them, an error.
  */
 static struct {

@@ -20,11 +20,6 @@ static bool cancels_at_once(void)
     return !adverse() && !on_uring();
 }
 
-static bool on_epoll(void)
-{
-    return strcmp(loop->backend->name, "epoll") == 0;
-}
-
 static void open_pair(bool tcp)
 {
     int fds[2];
@@ -180,16 +175,24 @@ static void test_source_disarmed_after_the_event_does_not_tell(void **state)
     }
 }
 
-static int receives;
+static enum evert__sys_call counted;
+static int count_of_calls;
 
-static bool count_receives(enum evert__sys_call call, const void *site, size_t *size,
-                           int64_t *result)
+static bool note_call(enum evert__sys_call call, const void *site, size_t *size, int64_t *result)
 {
     (void)site;
     (void)size;
     (void)result;
-    receives += call == EVERT__SYS_RECV;
+    count_of_calls += call == counted;
     return false;
+}
+
+/* Counts the calls of a kind from now on. */
+static void count_calls(enum evert__sys_call call)
+{
+    counted = call;
+    count_of_calls = 0;
+    evert__sys_set_hook(note_call);
 }
 
 /* Takes until it says EAGAIN; gives the number of calls that this cost. */
@@ -197,13 +200,12 @@ static int calls_to_empty(size_t size)
 {
     char buffer[64];
     ssize_t count;
-    receives = 0;
-    evert__sys_set_hook(count_receives);
+    count_calls(EVERT__SYS_RECV);
     while ((count = evert__source_take(&r.source, buffer, size)) > 0)
         r.size += (size_t)count;
     evert__sys_set_hook(NULL);
     assert_int_equal(count, -EAGAIN);
-    return receives;
+    return count_of_calls;
 }
 
 static void test_short_read_on_tcp_saves_the_call_that_would_say_EAGAIN(void **state)
@@ -648,17 +650,6 @@ static void test_room_that_is_there_already_is_told_of(void **state)
     }
 }
 
-static int asked_of_epoll;
-
-static bool count_asking(enum evert__sys_call call, const void *site, size_t *size, int64_t *result)
-{
-    (void)site;
-    (void)size;
-    (void)result;
-    asked_of_epoll += call == EVERT__SYS_EPOLL_CTL;
-    return false;
-}
-
 /* One call more for the first send that waits, and none for those behind it. */
 static void test_epoll_is_asked_for_room_once(void **state)
 {
@@ -667,14 +658,13 @@ static void test_epoll_is_asked_for_room_once(void **state)
         return;
     open_pair(true);
     arm_empty();
-    asked_of_epoll = 0;
-    evert__sys_set_hook(count_asking);
+    count_calls(EVERT__SYS_EPOLL_CTL);
     for (int i = 0; i < 3; i++) {
         (void)fill();
         drop_until_sent();
     }
     evert__sys_set_hook(NULL);
-    assert_int_equal(asked_of_epoll, 1);
+    assert_int_equal(count_of_calls, 1);
     close_pair();
 }
 

@@ -66,6 +66,12 @@ static inline void turns(int count)
         turn(0);
 }
 
+/* Whether it is on epoll, and not on one that is adverse. */
+static inline bool on_epoll(void)
+{
+    return strcmp(evert_loop_backend(loop), "epoll") == 0;
+}
+
 /* Whether the loop is on a ring, also on one that is adverse. */
 static inline bool on_uring(void)
 {
