@@ -21,7 +21,11 @@
  * How many calls a task may complete without waiting before others get a turn. One that moves much
  * counts as several, one for each so many bytes: the kernel copies for longer than a call takes.
  */
-enum { EVERT__BUDGET = 64, EVERT__BYTES_OF_A_CALL = 16 * 1024 };
+enum {
+    EVERT__BUDGET = 64,
+    EVERT__BYTES_OF_A_CALL = 16 * 1024,
+    EVERT__BYTES_OF_A_TURN = EVERT__BUDGET * EVERT__BYTES_OF_A_CALL,
+};
 
 /* 0 with the calling task; EVERT_ECONTEXT where nothing may wait; -ECANCELED. */
 int evert__checkpoint(struct evert__task **ret);

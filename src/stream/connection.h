@@ -142,6 +142,17 @@ static inline void evert__connection_release(evert_stream *s)
         evert__connection_free(s);
 }
 
+/*
+ * Whether a call may go on, in the midst of which others ran, who may do whatever they like with
+ * the stream: 0, or why not.
+ */
+static inline int evert__still_open(const evert_stream *s, const struct evert__task *self)
+{
+    if (evert__task_cancelled(self))
+        return -ECANCELED;
+    return s->closing != EVERT__OPEN ? EVERT_ECLOSED : 0;
+}
+
 /* input.c: the bytes that were read ahead */
 
 /*

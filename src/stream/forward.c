@@ -33,6 +33,7 @@ struct forward {
     struct evert__waiter reader, writer;
     int ends[2];  /* of the pipe, if has_pipe */
     size_t piped; /* bytes in it */
+    size_t moved; /* since it was last asked whether others are to run */
     uint8_t bulk; /* 0: it is copied */
     bool has_pipe;
     bool copies; /* whatever comes: these sockets, or this system, cannot splice */
@@ -73,17 +74,17 @@ static int await_input(struct forward *f)
 /* Whether to go on: others may have run, and done whatever they like with the streams. */
 static int check(const struct forward *f)
 {
-    if (evert__task_cancelled(f->self))
-        return -ECANCELED;
-    if (f->from->closing != EVERT__OPEN || f->to->closing != EVERT__OPEN)
-        return EVERT_ECLOSED;
-    return f->to->write_error;
+    int rc = evert__still_open(f->from, f->self);
+    if (rc == 0)
+        rc = evert__still_open(f->to, f->self);
+    return rc < 0 ? rc : f->to->write_error;
 }
 
 /* ---- Copying ---- */
 
 static void note_size(struct forward *f, size_t size)
 {
+    f->moved += size;
     if (size >= BULK)
         f->bulk = FEW_TIMES;
     else if (size < FEW && f->bulk > 0)
@@ -228,7 +229,8 @@ static int move_all(struct forward *f)
         hold(f);
         if (rc < 0)
             return rc;
-        evert__completed(f->self);
+        evert__completed_bytes(f->self, f->moved);
+        f->moved = 0;
     }
 }
 

@@ -117,16 +117,12 @@ static int more(evert_stream *s, struct evert__task *self, size_t room)
 static int go_on(evert_stream *s, struct evert__task *self, size_t size)
 {
     struct evert__waiter reader = {.done = true};
-    int rc = 0;
 
     evert__connection_hold(s);
     s->reader = &reader;
     evert__completed_bytes(self, size);
     s->reader = NULL;
-    if (evert__task_cancelled(self))
-        rc = -ECANCELED;
-    else if (s->closing != EVERT__OPEN)
-        rc = EVERT_ECLOSED;
+    int rc = evert__still_open(s, self);
     evert__connection_release(s);
     return rc;
 }
@@ -243,7 +239,7 @@ EVERT__JUMPS_BACK EVERT__FLAT ssize_t evert_read(evert_stream *s, evert_bytes *r
 static ssize_t read_direct(evert_stream *s, struct evert__task *self, void *buffer, size_t size)
 {
     for (;;) {
-        ssize_t count = evert__input_take(s, buffer, size);
+        ssize_t count = evert__input_take(s, buffer, size < EVERT__LARGE ? size : EVERT__LARGE);
         if (count == 0)
             return at_end(s, 0);
         if (count != -EAGAIN)

@@ -149,16 +149,6 @@ static int send_by_reading(struct sending *f, size_t size)
 
 /* ---- The whole ---- */
 
-/* Between two steps others may run, and do whatever they like with the stream. */
-static int let_others_run(struct sending *f)
-{
-    const evert_stream *s = f->stream;
-    evert__completed(f->self);
-    if (evert__task_cancelled(f->self))
-        return -ECANCELED;
-    return s->closing != EVERT__OPEN ? EVERT_ECLOSED : s->write_error;
-}
-
 static int send_in_steps(struct sending *f)
 {
     evert_stream *s = f->stream;
@@ -169,9 +159,8 @@ static int send_in_steps(struct sending *f)
         evert__write_hold(s, &f->waiter);
         size_t size = f->left < STEP ? (size_t)f->left : STEP;
         rc = is_there(f, size) ? send_from_cache(f, size) : send_by_reading(f, size);
-        evert__write_hold(s, &f->waiter);
         if (rc == 0 && f->left > 0)
-            rc = let_others_run(f);
+            rc = evert__write_go_on(s, f->self, size);
     }
     s->in_steps = false;
     s->writer = NULL;

@@ -110,12 +110,25 @@ int evert__write_await_room(evert_stream *s, struct evert__task *self)
     return (int)run(s, self, &own);
 }
 
+int evert__write_go_on(evert_stream *s, struct evert__task *self, size_t size)
+{
+    struct evert__waiter writer = {.done = true};
+    evert__write_hold(s, &writer);
+    evert__completed_bytes(self, size);
+    s->writer = NULL;
+    int rc = evert__still_open(s, self);
+    return rc < 0 ? rc : s->write_error;
+}
+
 int evert__write_memory(evert_stream *s, struct evert__task *self, const char *data, size_t size,
                         size_t *sent)
 {
     int rc = 0;
     for (size_t done = 0; rc == 0 && done < size;) {
-        struct iovec piece = {(void *)(uintptr_t)(data + done), size - done};
+        size_t left = size - done;
+        if (left > EVERT__BYTES_OF_A_TURN)
+            left = EVERT__BYTES_OF_A_TURN;
+        struct iovec piece = {(void *)(uintptr_t)(data + done), left};
         struct own_op own = {.op.kind = EVERT__OP_SEND};
         own.op.most = SIZE_MAX;
         own.op.send.pieces = &piece;
@@ -127,6 +140,8 @@ int evert__write_memory(evert_stream *s, struct evert__task *self, const char *d
         else
             done += (size_t)count;
         *sent += count > 0 ? (size_t)count : 0;
+        if (rc == 0 && done < size)
+            rc = evert__write_go_on(s, self, (size_t)count);
     }
     return rc;
 }
@@ -135,8 +150,10 @@ static int write_large(evert_stream *s, struct evert__task *self, const char *da
 {
     size_t sent = 0;
     int rc = evert__write_await(s, self, 0);
+    s->in_steps = true;
     if (rc == 0)
         rc = evert__write_memory(s, self, data, size, &sent);
+    s->in_steps = false;
     if (rc == -ECANCELED && sent > 0 && s->closing == EVERT__OPEN)
         evert__output_break(s, rc); /* half a message is worse than none */
     return rc;
@@ -204,7 +221,7 @@ EVERT__FLAT __attribute__((noinline)) static int write_any(evert_stream *s, cons
         rc = evert__write_failed(s, rc);
     }
     if (rc == 0)
-        evert__completed(self);
+        evert__completed_bytes(self, size);
     return rc;
 }
 

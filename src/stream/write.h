@@ -28,6 +28,12 @@ int evert__write_small(evert_stream *stream, struct evert__task *self, const voi
 int evert__write_memory(evert_stream *stream, struct evert__task *self, const char *data,
                         size_t size, size_t *sent);
 
+/*
+ * Between two steps, of which the last moved so many bytes, others may run, and do whatever they
+ * like with the stream but write to it. 0, or why not to go on; the stream has to be held.
+ */
+int evert__write_go_on(evert_stream *stream, struct evert__task *self, size_t size);
+
 /* Waits until the socket takes bytes again. */
 int evert__write_await_room(evert_stream *stream, struct evert__task *self);
 
