@@ -68,15 +68,17 @@ static int reads(void *unused)
     return rc < 0 ? rc : marker;
 }
 
+static int written;
+
 static int writes(void *unused)
 {
-    static char much[64 * 1024 * 1024];
+    static char much[128 * 1024];
     evert_stream *s;
     (void)unused;
     check(evert_connect(&s, address), "connect");
-    int rc = evert_write(s, much, sizeof(much));
-    evert_close(s);
-    return rc;
+    while (evert_write(s, much, sizeof(much)) == 0)
+        written++;
+    return evert_close(s);
 }
 
 static int joins(void *task)
@@ -188,8 +190,10 @@ static int parent(void *unused)
     spawn("leaver", leaves, NULL, NULL);
     spawn("deep", sleeps_deep, NULL, NULL);
     spawn("yielder", yields, NULL, NULL);
-    while (served < 2)
-        evert_sleep(EVERT_MILLISECOND);
+    for (int before = -1; served < 2 || written > before;) {
+        before = written;
+        evert_sleep(EVERT_MILLISECOND); /* a writer that does not wait writes meanwhile */
+    }
     spawn("starter", starts_another, NULL, NULL);
     int rc = evert_scope_leave(&all, 0);
     evert_deferred_free(never);
