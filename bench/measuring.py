@@ -128,13 +128,23 @@ def load_command(program, addresses, options):
     return command
 
 
+def output_of(process, seconds):
+    """All that it writes, once it has ended; which takes so long where something is wrong."""
+    try:
+        output, _ = process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired as late:
+        raise Failure(f"{os.path.basename(process.args[0])} did not end in {seconds:.0f} "
+                      "seconds") from late
+    return output
+
+
 def run_load(program, addresses, **options):
     """Gives what a load says of each of its slices, and at its end; whatever went wrong there is an
     error of the measurement."""
     slices = options.get("sets", 0) + options.get("paced-sets", 0)
     patience = len(addresses) * max(slices, 1) * options["seconds"] + 3 * PATIENCE
     with started(load_command(program, addresses, options), LOAD_CORE) as process:
-        output, _ = process.communicate(timeout=patience)
+        output = output_of(process, patience)
     lines = [json.loads(line) for line in output.splitlines()]
     if process.returncode != 0 or not lines or lines[-1].get("errors", 1):
         raise Failure(f"the load met {lines[-1]['errors'] if lines else 'many'} errors")
@@ -150,7 +160,7 @@ def run_one(program, address, **options):
 def run_json(program, *arguments, core=SERVER_CORE, seconds=0):
     """The JSON that a small program prints, which has the server's core to itself."""
     with started([program, *arguments], core) as process:
-        output, _ = process.communicate(timeout=6 * PATIENCE + seconds)
+        output = output_of(process, 6 * PATIENCE + seconds)
     if process.returncode != 0:
         raise Failure(f"{program} ended with {process.returncode}")
     return json.loads(output)

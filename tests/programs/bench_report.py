@@ -254,6 +254,17 @@ def a_missed_bound_is_found_wherever_it_is():
     expect("after", True, stats.missed(results))
 
 
+def who_does_not_end_in_time_has_failed():
+    """As any other failure, so that a peer that cannot do a row is left out of that row."""
+    with measuring.started(["sleep", "60"], None) as process:
+        try:
+            measuring.output_of(process, 0.1)
+        except measuring.Failure as failure:
+            expect("words", "sleep did not end in 0 seconds", str(failure))
+        else:
+            raise support.Failed("expected a failure, got none")
+
+
 def the_table_of_strace_is_understood():
     text = ("    calls    errors syscall\n--------- --------- ----------------\n"
             "      100        30 recvfrom\n       70           sendto\n"
@@ -435,11 +446,11 @@ CASES = [
     more_than_a_tenth_of_the_rounds_disturbed_decide_nothing,
     as_many_are_asked_in_turn_as_the_load_may_have_connections_to,
     one_rate_for_all_that_raw_is_beside_and_less_for_a_slower_peer,
-    a_missed_bound_is_found_wherever_it_is, the_table_of_strace_is_understood,
-    calls_are_compared_by_kind, ticks_are_round_and_enclose, the_page_holds_the_figures,
-    the_page_says_how_finely_the_pairs_tell, the_page_holds_the_latencies,
-    the_page_holds_the_smallest_things_of_others, the_charts_are_drawn_to_scale,
-    bars_are_as_long_as_their_values,
+    a_missed_bound_is_found_wherever_it_is, who_does_not_end_in_time_has_failed,
+    the_table_of_strace_is_understood, calls_are_compared_by_kind, ticks_are_round_and_enclose,
+    the_page_holds_the_figures, the_page_says_how_finely_the_pairs_tell,
+    the_page_holds_the_latencies, the_page_holds_the_smallest_things_of_others,
+    the_charts_are_drawn_to_scale, bars_are_as_long_as_their_values,
 ]
 
 
