@@ -190,7 +190,7 @@ static int parent(void *unused)
     spawn("leaver", leaves, NULL, NULL);
     spawn("deep", sleeps_deep, NULL, NULL);
     spawn("yielder", yields, NULL, NULL);
-    for (int before = -1; served < 2 || written > before;) {
+    for (int before = 0; served < 2 || written == 0 || written > before;) {
         before = written;
         evert_sleep(EVERT_MILLISECOND); /* a writer that does not wait writes meanwhile */
     }

@@ -20,7 +20,7 @@
  * out whole. Nothing is written into the memory that receives, so where such things are found there
  * is no such peer.
  */
-enum { MUCH = 16 * 1024 * 1024, MOST_BETWEEN = 3 * 1024 * 1024 / 2 };
+enum { MUCH = 4 * 1024 * 1024, MOST_BETWEEN = 3 * 1024 * 1024 / 2 };
 
 static struct {
     size_t moved, since, most; /* since others ran, and the most of that */
@@ -85,7 +85,7 @@ static void read_much(evert_stream *s, int call)
     evert_bytes bytes;
     ssize_t rc = 1;
     while (rc > 0 && call < 2)
-        rc = call == 0 ? evert_read(s, &bytes, SIZE_MAX) : evert_read_into(s, memory, MUCH / 4);
+        rc = call == 0 ? evert_read(s, &bytes, SIZE_MAX) : evert_read_into(s, memory, MUCH);
     if (call == 2)
         rc = evert_read_exactly(s, &bytes, sizeof(memory));
     else if (call == 3)
