@@ -235,11 +235,17 @@ EVERT__JUMPS_BACK EVERT__FLAT ssize_t evert_read(evert_stream *s, evert_bytes *r
     return count;
 }
 
+/* Takes once into the caller's memory, as much as the other reads do. */
+static inline ssize_t take_into(evert_stream *s, void *memory, size_t size)
+{
+    return evert__input_take(s, memory, size < EVERT__LARGE ? size : EVERT__LARGE);
+}
+
 /* Straight to the caller's memory; the buffer is empty. */
 static ssize_t read_direct(evert_stream *s, struct evert__task *self, void *buffer, size_t size)
 {
     for (;;) {
-        ssize_t count = evert__input_take(s, buffer, size < EVERT__LARGE ? size : EVERT__LARGE);
+        ssize_t count = take_into(s, buffer, size);
         if (count == 0)
             return at_end(s, 0);
         if (count != -EAGAIN)
@@ -316,8 +322,7 @@ static int fill_exactly(evert_stream *s, struct evert__task *self, char *buffer,
 {
     int rc = 0;
     while (rc == 0 && *got < size) {
-        size_t wanted = size - *got < EVERT__LARGE ? size - *got : EVERT__LARGE;
-        ssize_t count = evert__input_take(s, buffer + *got, wanted);
+        ssize_t count = take_into(s, buffer + *got, size - *got);
         if (count > 0) {
             *got += (size_t)count;
             rc = *got < size ? go_on(s, self, (size_t)count) : 0;

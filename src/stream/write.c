@@ -123,7 +123,8 @@ int evert__write_go_on(evert_stream *s, struct evert__task *self, size_t size)
 int evert__write_memory(evert_stream *s, struct evert__task *self, const char *data, size_t size,
                         size_t *sent)
 {
-    int rc = 0;
+    /* A send may need no wait, so a cancel since the last one has to be looked for. */
+    int rc = evert__task_cancelled(self) ? -ECANCELED : 0;
     for (size_t done = 0; rc == 0 && done < size;) {
         size_t left = size - done;
         if (left > EVERT__BYTES_OF_A_TURN)
@@ -133,8 +134,7 @@ int evert__write_memory(evert_stream *s, struct evert__task *self, const char *d
         own.op.most = SIZE_MAX;
         own.op.send.pieces = &piece;
         own.op.send.count = 1;
-        /* A send may need no wait, so a cancel since the last one has to be looked for here. */
-        ssize_t count = evert__task_cancelled(self) ? -ECANCELED : run(s, self, &own);
+        ssize_t count = run(s, self, &own);
         if (count < 0)
             rc = (int)count;
         else
