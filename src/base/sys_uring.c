@@ -47,22 +47,13 @@ int evert__sys_uring_register_buffers(struct io_uring *ring, struct io_uring_buf
     CALL(URING_REGISTER, io_uring_register_buf_ring(ring, buffers, 0));
 }
 
-/* Gives how many the kernel is to be told of. */
-static unsigned flush(struct io_uring *ring)
-{
-    struct io_uring_sq *sq = &ring->sq;
-    sq->sqe_head = sq->sqe_tail;
-    __atomic_store_n(sq->ktail, sq->sqe_tail, __ATOMIC_RELEASE);
-    return sq->sqe_tail - __atomic_load_n(sq->khead, __ATOMIC_ACQUIRE);
-}
-
 /*
  * liburing's own would also have pending work done (IORING_ENTER_GETEVENTS) where the ring says
  * that there is some.
  */
 static int submit(struct io_uring *ring)
 {
-    return io_uring_enter((unsigned)ring->ring_fd, flush(ring), 0, 0, NULL);
+    return io_uring_enter((unsigned)ring->ring_fd, evert__sys_uring_flush(ring), 0, 0, NULL);
 }
 
 int evert__sys_uring_submit(struct io_uring *ring)
@@ -70,37 +61,9 @@ int evert__sys_uring_submit(struct io_uring *ring)
     CALL(URING_ENTER, submit(ring));
 }
 
-static int enter_kernel(unsigned ring, unsigned added, unsigned count,
-                        const struct io_uring_getevents_arg *wait)
+int evert__sys_uring_enter(struct io_uring *ring, unsigned count, evert_time timeout)
 {
-    const unsigned flags = IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG;
-#ifdef EVERT__BARE
-    return (int)evert__bare(SYS_io_uring_enter, ring, added, count, flags, (long)wait,
-                            sizeof(*wait));
-#else
-    return io_uring_enter2(ring, added, count, flags, (sigset_t *)(uintptr_t)wait, sizeof(*wait));
-#endif
-}
-
-/* What liburing's own does in five times as many instructions, as it serves older kernels, too. */
-static int enter(struct io_uring *ring, unsigned count, evert_time timeout)
-{
-    struct __kernel_timespec limit;
-    struct io_uring_getevents_arg wait = {.sigmask_sz = _NSIG / 8};
-    unsigned added = flush(ring);
-    if (added == 0 && count > 0 && io_uring_cq_ready(ring) > 0)
-        return 0;
-    if (count > 0 && timeout != EVERT_NEVER) {
-        limit = (struct __kernel_timespec){.tv_sec = timeout / EVERT_SECOND,
-                                           .tv_nsec = timeout % EVERT_SECOND};
-        wait.ts = (uint64_t)(uintptr_t)&limit;
-    }
-    return enter_kernel((unsigned)ring->ring_fd, added, count, &wait);
-}
-
-EVERT__HOT int evert__sys_uring_enter(struct io_uring *ring, unsigned count, evert_time timeout)
-{
-    CALL(URING_ENTER, enter(ring, count, timeout));
+    CALL(URING_ENTER, evert__sys_uring_enter_unhooked(ring, count, timeout));
 }
 
 EVERT__HOT bool evert__sys_uring_answered(enum evert__sys_call call, size_t *size, ssize_t *ret)

@@ -10,7 +10,11 @@
 
 EVERT__HOT void evert__fd_init(struct evert__fd *fd, evert_loop *loop, int number)
 {
-    *fd = (struct evert__fd){.number = number, .readable = true, .writable = true, .loop = loop};
+    *fd = (struct evert__fd){.number = number,
+                             .readable = true,
+                             .writable = true,
+                             .by_readiness = loop->backend->take == evert__readiness_take,
+                             .loop = loop};
 }
 
 void evert__fd_closed(struct evert__fd *fd)

@@ -60,6 +60,7 @@ struct evert__fd {
             bool drained_by_short_read : 1; /* it is TCP, where a short read has emptied it */
             bool taken_from : 1;            /* a listening socket, since it last had nothing */
             bool tells_of_room : 1; /* on epoll: the kernel is asked about room to send, too */
+            bool by_readiness : 1;  /* all of it is in the kernel: see op_flat.h */
             uint8_t kind;           /* what its source delivers: one of enum evert__source_kind */
             union {
                 uint32_t slot; /* the back end's, where it is registered; 0 if it is not */

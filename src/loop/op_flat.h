@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Taking what was received, and sending, for where each level of calls counts (base/flat.h): with a
- * back end that tells of readiness the call to the kernel is made in the caller's own frame, and a
- * send also with one whose sends at once are the socket's.
+ * Taking what was received, and sending, for where each level of calls counts (base/flat.h). Where
+ * all that a descriptor has is in the kernel, and the back end only knows whether there is
+ * something, the call to the kernel is made in the caller's own frame. So it is with a back end
+ * that tells of readiness, and in a ring as long as that is asked for no more; a send also with a
+ * back end whose sends at once are the socket's.
  */
 #ifndef EVERT_SRC_LOOP_OP_FLAT_H
 #define EVERT_SRC_LOOP_OP_FLAT_H
@@ -13,16 +15,10 @@
 #include "loop/loop.h"
 #include "loop/readiness.h"
 
-static inline bool evert__by_readiness(const struct evert__fd *fd)
-{
-    return fd->loop->backend->take == evert__readiness_take;
-}
-
-/* Whether the kernel itself is to be asked, here and now, for what a source has. */
+/* Whether the kernel itself is to be asked for what a source has, if it has something. */
 static inline bool evert__may_take_flat(const struct evert__fd *fd)
 {
-    return !evert__loop_forked(fd->loop) && evert__by_readiness(fd) && fd->readable &&
-           fd->error >= 0;
+    return !evert__loop_forked(fd->loop) && fd->by_readiness && fd->error >= 0;
 }
 
 /* evert__source_take() of an ACCEPT source. */
@@ -31,6 +27,8 @@ static inline ssize_t evert__accept_flat(struct evert__source *source)
     struct evert__fd *fd = source->fd;
     if (!evert__may_take_flat(fd))
         return evert__source_take(source, NULL, 0);
+    if (!fd->readable)
+        return -EAGAIN;
     return evert__readiness_took(fd, evert__take_connection(fd), 0);
 }
 
@@ -40,6 +38,8 @@ static inline ssize_t evert__receive_flat(struct evert__source *source, void *bu
     struct evert__fd *fd = source->fd;
     if (!evert__may_take_flat(fd))
         return evert__source_take(source, buffer, size);
+    if (!fd->readable)
+        return -EAGAIN;
     return evert__readiness_took(fd, evert__sys_recv_flat(fd->number, buffer, size, 0), size);
 }
 
@@ -53,7 +53,7 @@ static inline int evert__is_attached(struct evert__fd *fd)
 static inline bool evert__arm_flat(struct evert__source *source)
 {
     struct evert__fd *fd = source->fd;
-    if (evert__loop_forked(fd->loop) || !evert__by_readiness(fd) || fd->slot == 0)
+    if (evert__loop_forked(fd->loop) || !fd->by_readiness || fd->slot == 0)
         return evert__source_arm(source);
     return evert__readiness_arm(source, evert__is_attached);
 }

@@ -26,14 +26,6 @@ EVERT__HOT void evert__tell_op(struct evert__op *op)
         op->done(op);
 }
 
-EVERT__HOT void evert__tell_source(struct evert__source *source)
-{
-    if (source->fd->loop->adverse != NULL)
-        evert__adverse_hold_source(source);
-    else
-        source->ready(source);
-}
-
 static ssize_t try_send(const struct evert__op *op)
 {
     const struct iovec *first = op->send.pieces;

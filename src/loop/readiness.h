@@ -11,7 +11,7 @@
 #include <poll.h>
 
 #include "base/sys_flat.h"
-#include "loop/op.h"
+#include "loop/loop.h"
 
 /*
  * What the kernel says of a descriptor, in the bits of poll(2), which are those of epoll(7), too.
@@ -87,12 +87,18 @@ ssize_t evert__take_once(const struct evert__source *source, void *buffer, size_
 /* What became of a connect that was in progress, once the socket is writable. */
 ssize_t evert__connect_result(const struct evert__fd *fd);
 
-/* Tell of an op that is complete, and a source that has something; adverse may hold them back. */
-void evert__tell_op(struct evert__op *op);
-void evert__tell_source(struct evert__source *source);
-
 /* The adverse back end's ear: what would be told is handed to it while it wraps another. */
 void evert__adverse_hold_op(struct evert__op *op);
 void evert__adverse_hold_source(struct evert__source *source);
+
+/* Tell of an op that is complete, and a source that has something; adverse may hold them back. */
+void evert__tell_op(struct evert__op *op);
+static inline void evert__tell_source(struct evert__source *source)
+{
+    if (source->fd->loop->adverse != NULL)
+        evert__adverse_hold_source(source);
+    else
+        source->ready(source);
+}
 
 #endif

@@ -301,7 +301,7 @@ EVERT__HOT void evert__uring_keep_what_came(evert_loop *loop)
     for (unsigned count = io_uring_cq_ready(&u->ring); u->kept < count; u->kept++) {
         struct io_uring_cqe *cqe = completion_at(u, u->kept);
         struct evert__fd *fd = source_of(cqe);
-        if (fd != NULL && !evert__uring_source_completed(fd, cqe))
+        if (fd != NULL && !evert__uring_source_keep(fd, cqe))
             cqe->user_data = EVERT__URING_NOBODY;
     }
 }
@@ -360,7 +360,7 @@ static void abandon(evert_loop *loop)
     evert__uring_abandon_sources(u);
 }
 
-EVERT__HOT static void wait(evert_loop *loop, evert_time timeout)
+EVERT__JUMPS_BACK EVERT__HOT static void wait(evert_loop *loop, evert_time timeout)
 {
     struct evert__uring *u = evert__uring_of(loop);
     int rc = 0;
@@ -368,7 +368,7 @@ EVERT__HOT static void wait(evert_loop *loop, evert_time timeout)
     if (timeout > 0 || has_work(u)) {
         rc = enable(u);
         if (rc == 0)
-            rc = evert__sys_uring_enter(&u->ring, timeout > 0, timeout);
+            rc = evert__sys_uring_enter_flat(&u->ring, timeout > 0, timeout);
     }
     unsigned count = io_uring_cq_ready(&u->ring);
     if (count == 0 && rc < 0 && rc != -EINTR && rc != -ETIME && rc != -EEXIST)

@@ -9,7 +9,7 @@
 
 #include <liburing.h>
 
-#include "loop/loop.h"
+#include "loop/readiness.h"
 
 /* ---- Buffers ---- */
 
@@ -95,7 +95,42 @@ void evert__uring_disown(struct evert__uring *u, const struct evert__fd *fd);
  * came together has been kept. False: nothing of the descriptor's is in it any more.
  */
 bool evert__uring_source_completed(struct evert__fd *fd, const struct io_uring_cqe *cqe);
-void evert__uring_source_tell(struct evert__fd *fd);
+
+/* There is something, which is to be told of. True: not yet told of with another completion. */
+static inline bool evert__uring_source_came(struct evert__fd *fd)
+{
+    bool first = !fd->ringed.to_tell;
+    fd->readable = true;
+    fd->ringed.to_tell = true;
+    return first;
+}
+
+/* What a poll said: the end, or an error, lies behind the bytes. */
+static inline void evert__uring_note_events(struct evert__fd *fd, int events)
+{
+    if (events > 0 && (events & ~(POLLIN | POLLRDNORM)) != 0)
+        fd->drained_by_short_read = false;
+}
+
+/* The same as evert__uring_source_completed(), where a poll goes on: most completions are such. */
+static inline bool evert__uring_source_keep(struct evert__fd *fd, const struct io_uring_cqe *cqe)
+{
+    if (fd->number < 0 || !fd->by_readiness || !(cqe->flags & IORING_CQE_F_MORE))
+        return evert__uring_source_completed(fd, cqe);
+    evert__uring_note_events(fd, cqe->res);
+    return evert__uring_source_came(fd);
+}
+
+/* Where several things came for a source, the first of them finds it told of all. */
+static inline void evert__uring_source_tell(struct evert__fd *fd)
+{
+    fd->ringed.to_tell = false;
+    struct evert__source *source = fd->source;
+    if (source == NULL || !fd->readable)
+        return; /* nobody waits, or it was taken before it could be told of */
+    fd->source = NULL;
+    evert__tell_source(source);
+}
 
 /* No completion comes any more: what waits for its last is closed. */
 void evert__uring_abandon_sources(struct evert__uring *u);

@@ -119,6 +119,7 @@ EVERT__HOT static void begin(struct evert__source *source)
         sqe->buf_group = 0;
     } else {
         fd->ringed.mode = POLL;
+        fd->by_readiness = fd->loop->adverse == NULL;
         io_uring_prep_poll_multishot(sqe, fd->number, POLLIN | POLLRDHUP);
     }
     io_uring_sqe_set_data64(sqe, data_of(fd));
@@ -141,8 +142,7 @@ static void keep(struct evert__fd *fd, int result, uint32_t flags)
         evert__uring_input_add(&evert__uring_of(fd->loop)->buffers, &fd->ringed,
                                flags >> IORING_CQE_BUFFER_SHIFT, result > 0 ? (unsigned)result : 0);
     if (fd->ringed.mode != MULTISHOT) {
-        if (result > 0 && (result & ~(POLLIN | POLLRDNORM)) != 0)
-            fd->drained_by_short_read = false; /* the end, or an error, lies behind the bytes */
+        evert__uring_note_events(fd, result);
         return;
     }
     if (accepts(fd) && result >= 0)
@@ -185,29 +185,16 @@ EVERT__HOT bool evert__uring_source_completed(struct evert__fd *fd, const struct
     if (last) {
         fd->ringed.mode = NOTHING;
         fd->ringed.ending = false;
+        fd->by_readiness = false;
     }
     if (last && cqe->res == -ECANCELED && !has_something(fd)) {
         if (fd->source != NULL && !fd->readable)
             begin(fd->source); /* it waits again meanwhile */
         return false;
     }
-    fd->readable = true;
     if (fd->source == NULL && is_enough(fd))
         end(fd);
-    bool first = !fd->ringed.to_tell;
-    fd->ringed.to_tell = true;
-    return first;
-}
-
-/* Where several things came for a source, the first of them finds it told of all. */
-EVERT__HOT void evert__uring_source_tell(struct evert__fd *fd)
-{
-    fd->ringed.to_tell = false;
-    struct evert__source *source = fd->source;
-    if (source == NULL || !fd->readable)
-        return; /* nobody waits, or it was taken before it could be told of */
-    fd->source = NULL;
-    evert__tell_source(source);
+    return evert__uring_source_came(fd);
 }
 
 void evert__uring_abandon_sources(struct evert__uring *u)

@@ -6,6 +6,7 @@
 #include "loop/uring.h"
 
 #include "forking.h"
+#include "loop/op_flat.h"
 
 #include <limits.h>
 #include <pthread.h>
@@ -472,6 +473,61 @@ static void test_completions_without_room_are_not_lost(void **state)
     receiver_wait(&r, fed);
     check_that_the_ring_receives();
     close_pair();
+}
+
+/* What is there of a connection that is polled, in the way of a stream; arms it. */
+static void receive_flat(void)
+{
+    static char buffer[1000];
+    do {
+        ssize_t size;
+        while ((size = evert__receive_flat(&r.source, buffer, sizeof(buffer))) > 0)
+            receiver_keep(&r, buffer, (size_t)size);
+        assert_int_equal(size, -EAGAIN);
+    } while (evert__arm_flat(&r.source));
+}
+
+/* F29, F31: a poll ends by that, too. */
+static void test_a_poll_without_room_for_its_completion_is_asked_for_again(void **state)
+{
+    (void)state;
+    open_pair_of(true);
+    r.stays_new = false;
+    feed(20000);
+    wait_until_there(r.fd.number, 20000);
+    take(20000);
+    arm_in_the_kernel();
+    r.source.ready = only_count;
+    assert_true(r.fd.by_readiness);
+    start_burst((int)ring()->ring.cq.ring_entries + 1000);
+    feed(100);
+    end_burst();
+    assert_false(r.fd.by_readiness);
+    for (int i = 0; i < 3; i++) {
+        run_until(&r.told, i + 1);
+        receive_flat();
+        assert_int_equal(r.size, fed);
+        turn(0);
+        feed(100);
+    }
+    r.source.ready = receiver_ready;
+    receiver_wait(&r, fed);
+    close_pair();
+}
+
+/* F34: of a descriptor that is closed only the number is looked at; the rest is its owner's. */
+static void test_what_comes_for_a_closed_descriptor_is_nobodys(void **state)
+{
+    (void)state;
+    struct evert__fd fd = {.loop = loop, .number = -1};
+    struct io_uring_cqe cqe = {
+        .user_data = (uint64_t)(uintptr_t)&fd | EVERT__URING_SOURCE,
+        .res = POLLIN,
+        .flags = IORING_CQE_F_MORE,
+    };
+    fd.owner = (void *)~(uintptr_t)0;
+    assert_false(evert__uring_source_keep(&fd, &cqe));
+    assert_ptr_equal(fd.owner, (void *)~(uintptr_t)0);
 }
 
 /* ---- F32: a cancel that lost ---- */
@@ -983,6 +1039,8 @@ int main(void)
         LOOP_CASE(test_nothing_is_lost_when_the_kernel_takes_nothing),
         LOOP_CASE(test_a_kernel_that_takes_nothing_is_not_pressed),
         LOOP_CASE(test_completions_without_room_are_not_lost),
+        LOOP_CASE(test_a_poll_without_room_for_its_completion_is_asked_for_again),
+        LOOP_CASE(test_what_comes_for_a_closed_descriptor_is_nobodys),
         LOOP_CASE(test_cancels_of_what_is_done_already_change_nothing),
         LOOP_CASE(test_what_was_done_when_its_thread_ended_is_told_as_done),
         LOOP_CASE(test_without_a_buffer_every_byte_arrives),
