@@ -7,13 +7,13 @@
 
 #include "base/flat.h"
 
-EVERT__HOT static void *system_reallocate(void *memory, size_t size, void *arg)
+EVERT__RETURNS EVERT__HOT static void *system_reallocate(void *memory, size_t size, void *arg)
 {
     (void)arg;
     return realloc(memory, size);
 }
 
-EVERT__HOT static void system_release(void *memory, void *arg)
+EVERT__RETURNS EVERT__HOT static void system_release(void *memory, void *arg)
 {
     (void)arg;
     free(memory);
@@ -27,12 +27,12 @@ void evert_set_allocator(const evert_allocator *chosen)
     allocator = chosen != NULL ? *chosen : system_allocator;
 }
 
-void *evert__alloc(size_t size)
+EVERT__RETURNS void *evert__alloc(size_t size)
 {
     return allocator.reallocate(NULL, size, allocator.arg);
 }
 
-EVERT__HOT void *evert__alloc_zero(size_t size)
+EVERT__RETURNS EVERT__HOT void *evert__alloc_zero(size_t size)
 {
     void *memory = evert__alloc(size);
     if (memory != NULL)
@@ -54,14 +54,14 @@ char *evert__strdup(const char *string)
     return copy;
 }
 
-EVERT__HOT void evert__free(void *memory)
+EVERT__RETURNS EVERT__HOT void evert__free(void *memory)
 {
     if (memory != NULL)
         allocator.release(memory, allocator.arg);
 }
 
 /* Where the allocation begins stands right before what is given out. */
-void *evert__alloc_lines(size_t size)
+EVERT__RETURNS void *evert__alloc_lines(size_t size)
 {
     char *whole = size < SIZE_MAX - EVERT__LINE ? evert__alloc(size + EVERT__LINE) : NULL;
     if (whole == NULL)
@@ -71,7 +71,7 @@ void *evert__alloc_lines(size_t size)
     return memory;
 }
 
-void evert__free_lines(void *memory)
+EVERT__RETURNS void evert__free_lines(void *memory)
 {
     if (memory != NULL)
         evert__free(((void **)memory)[-1]);

@@ -68,8 +68,8 @@ static int grow(struct evert__heap *heap)
     return 0;
 }
 
-EVERT__FLAT int evert__heap_insert(struct evert__heap *heap, struct evert__heap_node *node,
-                                   evert_time when)
+EVERT__RETURNS EVERT__FLAT int evert__heap_insert(struct evert__heap *heap,
+                                                  struct evert__heap_node *node, evert_time when)
 {
     if (heap->count == heap->capacity) {
         int rc = grow(heap);
@@ -81,7 +81,8 @@ EVERT__FLAT int evert__heap_insert(struct evert__heap *heap, struct evert__heap_
     return 0;
 }
 
-EVERT__FLAT void evert__heap_remove(struct evert__heap *heap, struct evert__heap_node *node)
+EVERT__RETURNS EVERT__FLAT void evert__heap_remove(struct evert__heap *heap,
+                                                   struct evert__heap_node *node)
 {
     if (node->place == 0)
         return;

@@ -73,23 +73,6 @@
     SWITCH evert__context_switch_alike, ret
 
 /*
- * Where functions go that jump back (base/flat.h). Compilers know it by this name, which comes from
- * the Linux kernel.
- */
-    .globl __x86_return_thunk
-    .hidden __x86_return_thunk
-    .type __x86_return_thunk, @function
-    .balign 16
-__x86_return_thunk:
-    .cfi_startproc
-    popq %rcx
-    .cfi_adjust_cfa_offset -8
-    .cfi_register %rip, %rcx
-    jmpq *%rcx
-    .cfi_endproc
-    .size __x86_return_thunk, . - __x86_return_thunk
-
-/*
  * Where a new stack begins: r12 holds the entry, r13 its argument. Nothing is above it. It is come
  * to behind the nop, since who unwinds looks up the byte before a return address.
  */

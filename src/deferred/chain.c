@@ -11,6 +11,7 @@
  * one is kept, as mere memory, until its outer is freed: by then its owner has to know.
  */
 #include "base/alloc.h"
+#include "base/flat.h"
 #include "base/log.h"
 #include "deferred/deferred.h"
 
@@ -42,7 +43,7 @@ static struct evert__pair take_first(evert_deferred *d)
     return pair;
 }
 
-void evert__deferred_clear(evert_deferred *d)
+EVERT__RETURNS void evert__deferred_clear(evert_deferred *d)
 {
     while (d->first != NULL)
         (void)take_first(d);
@@ -51,8 +52,8 @@ void evert__deferred_clear(evert_deferred *d)
     d->timeout = NULL;
 }
 
-int evert_deferred_add_callbacks(evert_deferred *d, evert_deferred_fn *callback,
-                                 evert_deferred_fn *errback, void *arg)
+EVERT__RETURNS int evert_deferred_add_callbacks(evert_deferred *d, evert_deferred_fn *callback,
+                                                evert_deferred_fn *errback, void *arg)
 {
     int rc = evert__deferred_usable(d, "evert_deferred_add_callbacks");
     if (rc < 0)
@@ -79,7 +80,8 @@ int evert_deferred_add_both(evert_deferred *d, evert_deferred_fn *fn, void *arg)
     return evert_deferred_add_callbacks(d, fn, fn, arg);
 }
 
-int evert_deferred_add_callback(evert_deferred *d, evert_deferred_fn *callback, void *arg)
+EVERT__RETURNS int evert_deferred_add_callback(evert_deferred *d, evert_deferred_fn *callback,
+                                               void *arg)
 {
     return evert_deferred_add_callbacks(d, callback, NULL, arg);
 }
@@ -123,7 +125,7 @@ static void linger(evert_deferred *d)
     }
 }
 
-void evert__deferred_free_spent(evert_deferred *d)
+EVERT__RETURNS void evert__deferred_free_spent(evert_deferred *d)
 {
     evert_deferred *last = d->spent, *next;
     d->spent = NULL;
@@ -328,7 +330,7 @@ static inline evert_deferred *end(evert_deferred *d)
     return NULL;
 }
 
-void evert__deferred_run(evert_deferred *d)
+EVERT__RETURNS void evert__deferred_run(evert_deferred *d)
 {
     while (d != NULL && may_go_on(d) && !d->is.running) {
         if (d->first == NULL)

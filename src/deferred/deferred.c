@@ -3,10 +3,11 @@
 #include "deferred/deferred.h"
 
 #include "base/alloc.h"
+#include "base/flat.h"
 #include "base/log.h"
 
 /* Each by itself: clearing the whole takes longer than all the rest of a Deferred's life. */
-void evert__deferred_init(evert_deferred *d, const char *place)
+EVERT__RETURNS void evert__deferred_init(evert_deferred *d, const char *place)
 {
     d->result.kind = EVERT_RESULT_NONE;
     d->first = d->last = NULL;
@@ -31,7 +32,7 @@ int evert__deferred_used_by_another(const evert_deferred *d, const char *call)
     return EVERT_ECONTEXT;
 }
 
-int evert_deferred_new_at(evert_deferred **ret, const char *place)
+EVERT__RETURNS int evert_deferred_new_at(evert_deferred **ret, const char *place)
 {
     evert_deferred *d = evert__alloc(sizeof(*d));
     if (d == NULL)
@@ -54,7 +55,7 @@ bool evert_deferred_has_fired(const evert_deferred *d)
     return d->is.fired;
 }
 
-bool evert__deferred_drop(evert_deferred *d)
+EVERT__RETURNS bool evert__deferred_drop(evert_deferred *d)
 {
     bool alive = !d->is.freed;
     if (--d->is.holds == 0 && !alive)
@@ -85,7 +86,7 @@ static void forget_firer(evert_deferred *d)
         firer->gone(firer);
 }
 
-int evert__deferred_fire(evert_deferred *d, evert_result result)
+EVERT__RETURNS int evert__deferred_fire(evert_deferred *d, evert_result result)
 {
     if (d->is.fired)
         return fire_late(d, &result);
@@ -100,7 +101,8 @@ int evert__deferred_fire(evert_deferred *d, evert_result result)
     return 0;
 }
 
-int evert_deferred_callback(evert_deferred *d, void *value, void (*destroy)(void *value))
+EVERT__RETURNS int evert_deferred_callback(evert_deferred *d, void *value,
+                                           void (*destroy)(void *value))
 {
     evert_result result = evert_ok_owned(value, destroy);
     int rc = evert__deferred_usable(d, "evert_deferred_callback");
@@ -217,7 +219,7 @@ static void stop_firing(evert_deferred *d)
 }
 
 /* Frees one, and returns what it waited for, which nobody owns then. */
-static evert_deferred *free_one(evert_deferred *d)
+EVERT__RETURNS static evert_deferred *free_one(evert_deferred *d)
 {
     evert_deferred *inner = d->inner;
     evert_result result = d->result;
@@ -260,7 +262,7 @@ static void cancel_outer(evert_deferred *outer)
     evert__deferred_run(outer);
 }
 
-void evert_deferred_free(evert_deferred *d)
+EVERT__RETURNS void evert_deferred_free(evert_deferred *d)
 {
     if (d == NULL)
         return;

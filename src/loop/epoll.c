@@ -147,7 +147,7 @@ static struct evert__fd *whose(const struct state *state, uint64_t whom)
     return fd != NULL && fd->slot == whom >> 32 ? fd : NULL;
 }
 
-EVERT__JUMPS_BACK EVERT__HOT static void wait(evert_loop *loop, evert_time timeout)
+EVERT__HOT static void wait(evert_loop *loop, evert_time timeout)
 {
     struct state *state = loop->backend_state;
     bool for_nobody = false;

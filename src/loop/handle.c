@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The public calls that have a function called by the loop, and their handles. */
 #include "base/alloc.h"
+#include "base/flat.h"
 #include "base/time.h"
 #include "loop/loop.h"
 #include "loop/watch.h"
@@ -29,8 +30,8 @@ static void run(struct evert__ready *ready)
     fn(arg);
 }
 
-static int prepare(evert_loop *loop, evert_handle *given, evert_callback *fn, void *arg,
-                   const char *call, struct handle **ret)
+EVERT__RETURNS static int prepare(evert_loop *loop, evert_handle *given, evert_callback *fn,
+                                  void *arg, const char *call, struct handle **ret)
 {
     struct handle *handle = (struct handle *)given;
     int rc = evert__loop_usable(loop, call, "evert_loop_call_threadsafe");
@@ -52,7 +53,8 @@ static int prepare(evert_loop *loop, evert_handle *given, evert_callback *fn, vo
     return 0;
 }
 
-int evert_loop_call_soon(evert_loop *loop, evert_handle *given, evert_callback *fn, void *arg)
+EVERT__RETURNS int evert_loop_call_soon(evert_loop *loop, evert_handle *given, evert_callback *fn,
+                                        void *arg)
 {
     struct handle *handle;
     int rc = prepare(loop, given, fn, arg, "evert_loop_call_soon", &handle);
@@ -61,8 +63,8 @@ int evert_loop_call_soon(evert_loop *loop, evert_handle *given, evert_callback *
     return rc;
 }
 
-int evert_loop_call_at(evert_loop *loop, evert_handle *given, evert_time when, evert_callback *fn,
-                       void *arg)
+EVERT__RETURNS int evert_loop_call_at(evert_loop *loop, evert_handle *given, evert_time when,
+                                      evert_callback *fn, void *arg)
 {
     struct handle *handle;
     if (given == NULL && when == EVERT_NEVER)
@@ -73,7 +75,7 @@ int evert_loop_call_at(evert_loop *loop, evert_handle *given, evert_time when, e
     return rc;
 }
 
-void evert_handle_cancel(evert_handle *given)
+EVERT__RETURNS void evert_handle_cancel(evert_handle *given)
 {
     struct handle *handle = (struct handle *)given;
     if (handle->loop == NULL)

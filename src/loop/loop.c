@@ -34,12 +34,12 @@ int evert__loop_used_by_another(const evert_loop *loop, const char *call, const 
     return EVERT_ECONTEXT;
 }
 
-__attribute__((noinline)) evert_loop *evert__loop_running(void)
+EVERT__RETURNS __attribute__((noinline)) evert_loop *evert__loop_running(void)
 {
     return evert__running;
 }
 
-evert_loop *evert_loop_current(void)
+EVERT__RETURNS evert_loop *evert_loop_current(void)
 {
     return evert__running;
 }
@@ -385,7 +385,7 @@ void evert_loop_stop(evert_loop *loop)
         evert__loop_stop(loop);
 }
 
-evert_time evert_now(void)
+EVERT__RETURNS evert_time evert_now(void)
 {
     evert_loop *loop = evert__running;
     if (loop == NULL)

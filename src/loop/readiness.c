@@ -87,19 +87,6 @@ bool evert__readiness_cancel(struct evert__op *op)
     return true;
 }
 
-EVERT__HOT ssize_t evert__take_once(const struct evert__source *source, void *buffer, size_t size)
-{
-    int number = source->fd->number;
-    switch (source->fd->kind) {
-    case EVERT__SOURCE_ACCEPT:
-        return evert__take_connection(source->fd);
-    case EVERT__SOURCE_COUNTER:
-        return evert__sys_read(number, buffer, size);
-    default:
-        return evert__sys_recv_flat(number, buffer, size, 0);
-    }
-}
-
 EVERT__FLAT ssize_t evert__readiness_take(struct evert__source *source, void *buffer, size_t size)
 {
     struct evert__fd *fd = source->fd;

@@ -82,7 +82,19 @@ static inline int evert__take_connection(struct evert__fd *fd)
 }
 
 /* One call that takes from the kernel what a source has there. */
-ssize_t evert__take_once(const struct evert__source *source, void *buffer, size_t size);
+static inline ssize_t evert__take_once(const struct evert__source *source, void *buffer,
+                                       size_t size)
+{
+    int number = source->fd->number;
+    switch (source->fd->kind) {
+    case EVERT__SOURCE_ACCEPT:
+        return evert__take_connection(source->fd);
+    case EVERT__SOURCE_COUNTER:
+        return evert__sys_read(number, buffer, size);
+    default:
+        return evert__sys_recv_flat(number, buffer, size, 0);
+    }
+}
 
 /* What became of a connect that was in progress, once the socket is writable. */
 ssize_t evert__connect_result(const struct evert__fd *fd);

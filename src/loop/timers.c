@@ -23,7 +23,7 @@ static void put_unsorted(evert_loop *loop, struct evert__timer *timer)
     evert__list_append(at, &timer->ready.link);
 }
 
-void evert__timer_set(evert_loop *loop, struct evert__timer *timer, evert_time when)
+EVERT__RETURNS void evert__timer_set(evert_loop *loop, struct evert__timer *timer, evert_time when)
 {
     timer->when = when;
     if (when == EVERT_NEVER)
@@ -34,7 +34,7 @@ void evert__timer_set(evert_loop *loop, struct evert__timer *timer, evert_time w
         put_unsorted(loop, timer);
 }
 
-EVERT__HOT void evert__timer_unset(evert_loop *loop, struct evert__timer *timer)
+EVERT__RETURNS EVERT__HOT void evert__timer_unset(evert_loop *loop, struct evert__timer *timer)
 {
     evert__heap_remove(&loop->timers, &timer->node);
     evert__link_remove(&timer->ready.link);

@@ -360,7 +360,7 @@ static void abandon(evert_loop *loop)
     evert__uring_abandon_sources(u);
 }
 
-EVERT__JUMPS_BACK EVERT__HOT static void wait(evert_loop *loop, evert_time timeout)
+EVERT__HOT static void wait(evert_loop *loop, evert_time timeout)
 {
     struct evert__uring *u = evert__uring_of(loop);
     int rc = 0;

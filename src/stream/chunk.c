@@ -37,7 +37,7 @@ static void make_pool(evert_loop *loop)
     loop->parts[EVERT__PART_CHUNKS] = &pool->part;
 }
 
-struct evert__chunk *evert__chunk_new(evert_loop *loop)
+EVERT__RETURNS struct evert__chunk *evert__chunk_new(evert_loop *loop)
 {
     if (evert__chunk_pool(loop) == NULL)
         make_pool(loop);

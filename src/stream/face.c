@@ -266,7 +266,7 @@ static void tell_writing(evert_stream *s)
         evert_transport_lose_connection(protocol->transport);
 }
 
-EVERT__JUMPS_BACK EVERT__HOT void evert__transport_step(evert_stream *s)
+EVERT__HOT void evert__transport_step(evert_stream *s)
 {
     const evert_protocol *protocol = s->protocol;
     if (s->closing == EVERT__CLOSED) {

@@ -184,7 +184,7 @@ __attribute__((noinline)) static void start(evert_stream *s)
 }
 
 /* A single piece, with no op for it, which the back end would make at once as well. */
-EVERT__JUMPS_BACK EVERT__FLAT void evert__output_start(evert_stream *s)
+EVERT__FLAT void evert__output_start(evert_stream *s)
 {
     const struct evert__chunk *only = s->out.first;
     evert__link_remove(&s->flush.link);
@@ -240,7 +240,7 @@ EVERT__HOT static void send_done(struct evert__op *op)
     evert_stream *s = EVERT__CONTAINER(op->fd, evert_stream, fd);
     s->sending = NULL;
     sent(s, op->result);
-    if (s->closing != EVERT__ENDING)
+    if (s->out.queued > 0 && s->closing != EVERT__ENDING)
         evert__output_start(s);
     if (s->closing != EVERT__OPEN)
         evert__close_step(s);

@@ -226,7 +226,7 @@ static ssize_t read_some(evert_stream *s, struct evert__task **ret_self, evert_b
     return (ssize_t)ret->size;
 }
 
-EVERT__JUMPS_BACK EVERT__FLAT ssize_t evert_read(evert_stream *s, evert_bytes *ret, size_t max)
+EVERT__FLAT ssize_t evert_read(evert_stream *s, evert_bytes *ret, size_t max)
 {
     struct evert__task *self;
     ssize_t count = read_some(s, &self, ret, max);
@@ -282,7 +282,7 @@ static ssize_t read_some_into(evert_stream *s, struct evert__task **ret_self, vo
     return (ssize_t)ahead;
 }
 
-EVERT__JUMPS_BACK EVERT__FLAT ssize_t evert_read_into(evert_stream *s, void *buffer, size_t size)
+EVERT__FLAT ssize_t evert_read_into(evert_stream *s, void *buffer, size_t size)
 {
     struct evert__task *self;
     ssize_t count = read_some_into(s, &self, buffer, size);
@@ -307,7 +307,7 @@ static int read_counted(evert_stream *s, struct evert__task **ret_self, evert_by
     return 0;
 }
 
-EVERT__JUMPS_BACK EVERT__FLAT int evert_read_exactly(evert_stream *s, evert_bytes *ret, size_t size)
+EVERT__FLAT int evert_read_exactly(evert_stream *s, evert_bytes *ret, size_t size)
 {
     struct evert__task *self;
     int rc = read_counted(s, &self, ret, size);
@@ -425,8 +425,8 @@ static int read_line(evert_stream *s, struct evert__task **ret_self, evert_bytes
 }
 
 /* Apart, so that the case below pays nothing for the frame that this needs. */
-EVERT__JUMPS_BACK EVERT__FLAT __attribute__((noinline)) static int
-read_line_waiting(evert_stream *s, evert_bytes *ret)
+EVERT__FLAT __attribute__((noinline)) static int read_line_waiting(evert_stream *s,
+                                                                   evert_bytes *ret)
 {
     struct evert__task *self;
     int rc = read_line(s, &self, ret);
@@ -435,7 +435,7 @@ read_line_waiting(evert_stream *s, evert_bytes *ret)
     return rc;
 }
 
-EVERT__HOT int evert_read_line(evert_stream *s, evert_bytes *ret)
+EVERT__RETURNS EVERT__HOT int evert_read_line(evert_stream *s, evert_bytes *ret)
 {
     const char *end = NULL;
     if (s->reader == NULL && !s->dropping)
@@ -488,8 +488,7 @@ static ssize_t copy_out(int rc, evert_bytes bytes, char *buffer, size_t size)
     return fits ? (ssize_t)bytes.size : EVERT_ELIMIT;
 }
 
-EVERT__JUMPS_BACK EVERT__FLAT ssize_t evert_read_line_into(evert_stream *s, char *buffer,
-                                                           size_t size)
+EVERT__FLAT ssize_t evert_read_line_into(evert_stream *s, char *buffer, size_t size)
 {
     struct evert__task *self;
     evert_bytes bytes = {"", 0};

@@ -68,18 +68,28 @@ write_pieces(evert_stream *s, const evert_bytes *pieces, size_t count)
     return 0;
 }
 
-/* Apart, so that the case below pays nothing for what this needs. */
-EVERT__HOT __attribute__((noinline)) static int write_any(evert_stream *s, const void *data,
-                                                          size_t size)
+/* May call the kernel. */
+EVERT__HOT __attribute__((noinline)) static int write_piece(evert_stream *s, const void *data,
+                                                            size_t size)
 {
-    /* More than a few bytes, or the first of those that wait to be sent. */
-    if (s != NULL && size > 0 && size < s->open && s->out.queued + size <= s->high &&
-        evert__output_put_small(s, data, size))
-        return 0;
     return write_pieces(s, &(evert_bytes){data, size}, 1);
 }
 
-EVERT__HOT int evert_transport_write(evert_transport *transport, const void *data, size_t size)
+/*
+ * More than a few bytes, or the first of those that wait to be sent. Apart, so that the case below
+ * pays nothing for what this needs.
+ */
+EVERT__RETURNS EVERT__HOT __attribute__((noinline)) static int
+write_any(evert_stream *s, const void *data, size_t size)
+{
+    if (s != NULL && size > 0 && size < s->open && s->out.queued + size <= s->high &&
+        evert__output_put_small(s, data, size))
+        return 0;
+    return write_piece(s, data, size);
+}
+
+EVERT__RETURNS EVERT__HOT int evert_transport_write(evert_transport *transport, const void *data,
+                                                    size_t size)
 {
     evert_stream *s = evert__stream_of(transport);
     if (s == NULL || !evert__output_takes_few(s, size) || s->out.queued + size > s->high)

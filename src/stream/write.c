@@ -225,7 +225,7 @@ EVERT__FLAT __attribute__((noinline)) static int write_any(evert_stream *s, cons
     return rc;
 }
 
-EVERT__HOT int evert_write(evert_stream *s, const void *data, size_t size)
+EVERT__RETURNS EVERT__HOT int evert_write(evert_stream *s, const void *data, size_t size)
 {
     if (!evert__output_takes_few(s, size) || !evert__at_once(s->loop))
         return write_any(s, data, size);
