@@ -1,16 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/sys_uring.h"
 
-#include <signal.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "base/bare.h"
 #include "base/flat.h"
 #include "base/sanitizer.h"
 #include "base/sys.h"
 #include "base/sys_make.h"
-#include "base/time.h"
 
 int evert__sys_uring_setup(struct io_uring *ring, unsigned entries, struct io_uring_params *params)
 {

@@ -299,6 +299,18 @@ static void wait_until_there(int number, int size)
     } while (there < size);
 }
 
+/* A large piece came, so that the ring only tells when more does. */
+static void open_polled_pair(void)
+{
+    open_pair_of(true);
+    r.stays_new = false;
+    feed(20000);
+    wait_until_there(r.fd.number, 20000);
+    take(20000);
+    arm_in_the_kernel();
+    r.source.ready = only_count;
+}
+
 enum { SHUT, CLOSED, CLOSED_UNREAD, ENDS };
 
 static void end_peer(int how)
@@ -340,13 +352,7 @@ static void test_an_end_that_comes_together_with_bytes_behind_large_ones_is_told
 {
     (void)state;
     for (int how = SHUT; how <= CLOSED; how++) {
-        open_pair_of(true);
-        r.stays_new = false;
-        feed(20000);
-        wait_until_there(r.fd.number, 20000);
-        take(20000);
-        arm_in_the_kernel();
-        r.source.ready = only_count;
+        open_polled_pair();
         feed(500);
         end_peer(how);
         wait_for(r.fd.number, POLLRDHUP);
@@ -491,13 +497,7 @@ static void receive_flat(void)
 static void test_a_poll_without_room_for_its_completion_is_asked_for_again(void **state)
 {
     (void)state;
-    open_pair_of(true);
-    r.stays_new = false;
-    feed(20000);
-    wait_until_there(r.fd.number, 20000);
-    take(20000);
-    arm_in_the_kernel();
-    r.source.ready = only_count;
+    open_polled_pair();
     assert_true(r.fd.by_readiness);
     start_burst((int)ring()->ring.cq.ring_entries + 1000);
     feed(100);
