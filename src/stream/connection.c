@@ -21,7 +21,7 @@ static void fetch_frames(const struct evert__waiter *reader)
     const char *at = (const char *)reader;
 #pragma GCC unroll 8 /* the jumps would cost as much as the fetches */
     for (int i = -BELOW; i <= ABOVE; i += EVERT__LINE)
-        __builtin_prefetch(at + i, 0, 2);
+        __builtin_prefetch(at + i);
 }
 
 static void tell_reader(evert_stream *s)
