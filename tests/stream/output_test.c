@@ -103,6 +103,25 @@ static void test_more_is_appended_while_a_send_is_on_its_way(void **state)
     }
 }
 
+/* Else each small write that follows would have the whole connection looked at. */
+static void test_a_queue_that_was_sent_takes_small_writes_with_no_look(void **state)
+{
+    (void)state;
+    for (int kind = TCP; kind <= UNIX; kind++) {
+        struct ends e = make_narrow_ends((enum kind)kind);
+        size_t total = 0;
+        assert_int_equal(e.s->open, EVERT__OPEN_WHOLE);
+        append_pattern(e.s, &total, 500000);
+        evert__output_start(e.s);
+        assert_true(e.s->sending);
+        assert_int_equal(e.s->open, 0);
+        check_peer_gets(e.peer, 0, total);
+        wait_until(e.s->out.queued == 0);
+        assert_int_equal(e.s->open, EVERT__OPEN_WHOLE);
+        drop_ends(e);
+    }
+}
+
 /* Writes in pieces of these sizes. */
 struct writer {
     evert_stream *s;
@@ -349,6 +368,7 @@ int main(void)
         everywhere(test_pieces_of_all_sizes_fill_chunks_to_the_brim),
         everywhere(test_an_append_without_memory_leaves_the_queue_as_it_was),
         everywhere(test_more_is_appended_while_a_send_is_on_its_way),
+        everywhere(test_a_queue_that_was_sent_takes_small_writes_with_no_look),
         everywhere(test_much_is_sent_whole_to_a_peer_that_begins_to_read_late),
         everywhere(test_much_is_sent_at_once_with_what_is_queued),
         everywhere(test_writes_of_all_sizes_arrive_in_order),
