@@ -233,6 +233,37 @@ static void test_a_wait_that_says_so_is_woken_after_the_cancel(void **state)
     check_rc((int)wait.waiter.result, 7); /* it was a success after all */
 }
 
+static int wait_twice(void *arg)
+{
+    struct wait *waits = arg;
+    for (int i = 0; i < 2; i++)
+        evert__wait(self(), &waits[i].waiter);
+    return 0;
+}
+
+/* C3: the first had ended when the cancel came, and has its result; nobody tells the second. */
+static void test_a_cancel_between_two_waits_ends_the_second(void **state)
+{
+    struct wait waits[2] = {{.waiter.cancel = on_cancel, .ends = true},
+                            {.waiter.cancel = on_cancel, .ends = true}};
+    evert_scope s, shield;
+    (void)state;
+    evert_scope_enter(&s, EVERT_NEVER);
+    check_rc(evert_spawn(&s, wait_twice, waits), 0);
+    check_rc(evert_yield(), 0);
+    evert__wake(&waits[0].waiter, 5);
+    evert_scope_cancel(&s);
+    evert_shield_enter(&shield, EVERT_NEVER);
+    check_rc(evert_yield(), 0);
+    check_rc(evert_scope_leave(&shield, 0), 0);
+    assert_int_equal(waits[0].cancels, 0);
+    assert_int_equal(waits[1].cancels, 1);
+    evert__wake(&waits[1].waiter, 0); /* has no effect any more */
+    check_rc(evert_scope_leave(&s, 0), 0);
+    check_rc((int)waits[0].waiter.result, 5);
+    check_rc((int)waits[1].waiter.result, -ECANCELED);
+}
+
 static void test_a_wait_without_a_cancel_is_not_cancelled(void **state)
 {
     struct wait wait = {.waiter.cancel = NULL};
@@ -494,6 +525,7 @@ int main(void)
         everywhere(test_busy_tasks_do_not_keep_timers_from_their_turn),
         everywhere(test_the_first_to_wake_fixes_the_result),
         everywhere(test_a_wait_that_says_so_is_woken_after_the_cancel),
+        everywhere(test_a_cancel_between_two_waits_ends_the_second),
         everywhere(test_a_wait_without_a_cancel_is_not_cancelled),
         everywhere(test_a_wait_that_was_woken_before_it_began_does_not_wait),
         everywhere(test_what_was_written_is_flushed_before_the_wait_and_may_end_it),
