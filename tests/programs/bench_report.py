@@ -274,6 +274,29 @@ def the_table_of_strace_is_understood():
                       "accept4, failed": 5}, measuring.read_trace(text))
 
 
+def count_calls(served):
+    """Of a server that makes two calls for each request, and three once; `served` gives how many
+    requests there are in so many seconds."""
+    usual = measuring.trace
+    measuring.trace = lambda server, load, options, seconds: (
+        {"recvfrom": 2 * served(seconds), "socket": 3}, served(seconds))
+    try:
+        return measuring.count_calls(["server"], "load", {})
+    finally:
+        measuring.trace = usual
+
+
+def calls_are_counted_over_as_long_as_it_takes():
+    """A thousand newcomers are the same thousand in a short load and in one that is not long."""
+    expect("at once", {"recvfrom": 2.0}, count_calls(lambda seconds: int(seconds * 100)))
+    expect("later", {"recvfrom": 2.0}, count_calls(lambda seconds: 3000 if seconds > 1 else 1000))
+    try:
+        count_calls(lambda seconds: 1000)
+    except measuring.Failure:
+        return
+    raise support.Failed("expected a failure, got none")
+
+
 def calls_are_compared_by_kind():
     expect("more", "+0.50 brk, -1.00 receive in vain", report.more_calls(
         {"sendmsg": 1.0, "recvfrom": 1.0, "epoll_wait": 0.04, "brk": 0.5},
@@ -447,7 +470,8 @@ CASES = [
     as_many_are_asked_in_turn_as_the_load_may_have_connections_to,
     one_rate_for_all_that_raw_is_beside_and_less_for_a_slower_peer,
     a_missed_bound_is_found_wherever_it_is, who_does_not_end_in_time_has_failed,
-    the_table_of_strace_is_understood, calls_are_compared_by_kind, ticks_are_round_and_enclose,
+    the_table_of_strace_is_understood, calls_are_counted_over_as_long_as_it_takes,
+    calls_are_compared_by_kind, ticks_are_round_and_enclose,
     the_page_holds_the_figures, the_page_says_how_finely_the_pairs_tell,
     the_page_holds_the_latencies, the_page_holds_the_smallest_things_of_others,
     the_charts_are_drawn_to_scale, bars_are_as_long_as_their_values,
