@@ -43,6 +43,12 @@ static inline ssize_t evert__receive_flat(struct evert__source *source, void *bu
     return evert__readiness_took(fd, evert__sys_recv_flat(fd->number, buffer, size, 0), size);
 }
 
+/* Whether to wait for it is to register it with the kernel first, once in its life. */
+static inline bool evert__is_unregistered(const struct evert__fd *fd)
+{
+    return __builtin_expect(fd->slot == 0, 0) && fd->by_readiness;
+}
+
 static inline int evert__is_attached(struct evert__fd *fd)
 {
     (void)fd;

@@ -352,6 +352,19 @@ int evert__output_write(evert_stream *stream, const char *data, size_t size);
 /* Sends what is queued, as far as that goes without waiting; the rest goes by itself. */
 void evert__output_start(evert_stream *stream);
 
+/*
+ * To wait for input, after a take that gave nothing. True: another take is worth a try; when the
+ * write side has failed the kernel itself is asked, since nothing is told after that, and what had
+ * arrived comes first. A newcomer's answer is sent before the kernel is asked to tell of him, which
+ * takes it a while: he waits for it, and on his side the kernel has more to do the longer he does.
+ */
+static inline bool evert__input_arm(evert_stream *s)
+{
+    if (evert__is_unregistered(&s->fd) && s->out.first != NULL)
+        evert__output_start(s);
+    return s->write_error < 0 ? evert__source_look(&s->source) : evert__arm_flat(&s->source);
+}
+
 /* Has it sent when the task that runs next waits, or at the end of the turn. */
 static inline void evert__output_later(evert_stream *s)
 {

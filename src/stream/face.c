@@ -191,15 +191,6 @@ static ssize_t take(evert_stream *s)
     return count;
 }
 
-/*
- * Whether taking is worth another try, after one that gave nothing. When the write side has failed
- * the kernel itself is asked, since nothing is told after that: what had arrived comes first.
- */
-static bool may_have_more(evert_stream *s)
-{
-    return s->write_error < 0 ? evert__source_look(&s->source) : evert__arm_flat(&s->source);
-}
-
 /* A protocol need not look at the reason of its loss; who runs the program has to know of this. */
 static void cut_off(evert_stream *s, int error)
 {
@@ -229,7 +220,7 @@ static void deliver(evert_stream *s)
         if (count > 0)
             continue;
         evert__input_release(s);
-        if (count == -EAGAIN && may_have_more(s))
+        if (count == -EAGAIN && evert__input_arm(s))
             continue;
         break;
     }

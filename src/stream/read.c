@@ -37,10 +37,10 @@ int evert__read_await(evert_stream *s, struct evert__task *self, size_t room)
     struct reading reading = {.waiter.cancel = stop_reading, .stream = s};
     int rc = 0;
 
-    if (s->write_error < 0)
-        return evert__source_look(&s->source) ? 0 : s->write_error;
-    if (evert__arm_flat(&s->source))
+    if (evert__input_arm(s))
         return 0;
+    if (s->write_error < 0)
+        return s->write_error;
     s->reader = &reading.waiter;
     s->awaited = (room < EVERT__LARGE ? room : EVERT__LARGE) & (2 * EVERT__LARGE - 1);
     evert__connection_hold(s);

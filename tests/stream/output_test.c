@@ -3,7 +3,7 @@
  * The output queue: bytes in chunks, of which one send at a time is on its way while more is
  * appended behind it.
  */
-#include "support.h"
+#include "protocols.h"
 
 static size_t queued_in_chunks(const evert_stream *s)
 {
@@ -362,6 +362,94 @@ static void test_an_error_of_the_socket_drops_the_queue_and_tells_the_writer(voi
     check_rc(drop_ends(e), -EHOSTUNREACH);
 }
 
+/* ---- A newcomer, of whom the kernel is to tell ---- */
+
+/* The calls that were made since then, in order: S for a send, R for one that registers. */
+static char calls[64];
+
+static bool note_order(enum evert__sys_call call, const void *site, size_t *size, int64_t *result)
+{
+    size_t count = strlen(calls);
+    (void)site;
+    (void)size;
+    (void)result;
+    if (count + 1 < sizeof(calls) && (call == EVERT__SYS_SEND || call == EVERT__SYS_EPOLL_CTL))
+        calls[count] = call == EVERT__SYS_SEND ? 'S' : 'R';
+    return false;
+}
+
+static void note_calls(void)
+{
+    memset(calls, 0, sizeof(calls));
+    evert__sys_set_hook(note_order);
+}
+
+static bool on_epoll(void)
+{
+    return strcmp(self()->loop->backend->name, "epoll") == 0;
+}
+
+static int hear_and_end(void *arg)
+{
+    const int *peer = arg;
+    peer_hears(*peer, "Hello\r\n");
+    assert_int_equal(shutdown(*peer, SHUT_WR), 0);
+    return 0;
+}
+
+/* S5. To have the kernel tell of him takes a while, for which he would wait. */
+static void test_a_newcomer_has_his_answer_before_he_is_registered(void **state)
+{
+    (void)state;
+    for (int kind = TCP; kind <= UNIX; kind++) {
+        evert_scope scope;
+        evert_bytes name;
+        struct ends e = make_ends((enum kind)kind);
+        peer_say(e.peer, "Ann\r\n");
+        wait_arrived(e.s->fd.number, 5);
+        check_rc(evert_read_line(e.s, &name), 0);
+        evert_scope_enter(&scope, EVERT_NEVER);
+        check_rc(evert_spawn(&scope, hear_and_end, &e.peer), 0);
+        note_calls();
+        check_rc(evert_puts(e.s, "Hello\r\n"), 0);
+        check_rc(evert_read_line(e.s, &name), EVERT_EOF);
+        answer_no_more();
+        if (on_epoll())
+            assert_memory_equal(calls, "SR", 2);
+        check_rc(evert_scope_leave(&scope, 0), 0);
+        drop_ends(e);
+    }
+}
+
+static void answer_and_note(struct talker *t, char call)
+{
+    if (call != 'D')
+        return;
+    note_calls();
+    evert_transport_puts(transport_of(t), "Hello\r\n");
+}
+
+/* S5: the same. */
+static void test_a_protocols_newcomer_has_it_before_that_too(void **state)
+{
+    (void)state;
+    for (int kind = TCP; kind <= UNIX; kind++) {
+        struct talker t;
+        struct ends e = make_ends((enum kind)kind);
+        talker_init(&t);
+        t.act = answer_and_note;
+        peer_say(e.peer, "Ann\r\n");
+        wait_arrived(e.s->fd.number, 5);
+        talk_on(&t, e.s);
+        peer_hears(e.peer, "Hello\r\n");
+        answer_no_more();
+        check_heard(&t, "Ann\r\n");
+        if (on_epoll())
+            assert_memory_equal(calls, "SR", 2);
+        end_talk(&t, e.peer);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -376,6 +464,8 @@ int main(void)
         everywhere(test_much_of_which_the_rest_finds_no_memory_breaks_the_write_side),
         everywhere(test_a_send_that_finds_no_room_after_an_event_waits_on),
         everywhere(test_an_error_of_the_socket_drops_the_queue_and_tells_the_writer),
+        everywhere(test_a_newcomer_has_his_answer_before_he_is_registered),
+        everywhere(test_a_protocols_newcomer_has_it_before_that_too),
     };
     return run_table(tests);
 }
