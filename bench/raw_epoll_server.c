@@ -15,7 +15,8 @@
  * within 2 %: reading at once after the accept, one accept or up to 16 for each event of a listener
  * that tells level-triggered, accepting after all that was ready was served, and asking for
  * EPOLLOUT from the beginning. Of those that come one by one, the listener must not be asked for
- * one more than there are: that took 7 % of the processor time.
+ * one more than there are: that took 7 % of the processor time. To read at once after the accept
+ * took 3 % (+-1.3) of it, and 1.5 % (+-1.1) where a newcomer was answered before he was registered.
  */
 #include "raw.h"
 #include "raw_greeting.h"

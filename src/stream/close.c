@@ -25,9 +25,11 @@ EVERT__HOT static void gone(struct evert__fd *fd)
 {
     evert_stream *s = EVERT__CONTAINER(fd, evert_stream, fd);
     evert__link_remove(&s->farewell.link);
-    evert__output_drop(s);
+    if (s->out.first != NULL)
+        evert__output_drop(s);
     s->closing = EVERT__CLOSED;
-    evert__transport_closed(s);
+    if (s->protocol != NULL)
+        evert__transport_closed(s);
     evert__connection_release(s); /* what begin_closing() held */
 }
 
@@ -35,15 +37,20 @@ EVERT__HOT static void gone(struct evert__fd *fd)
 static void close_descriptor(evert_stream *s)
 {
     evert__link_remove(&s->flush.link);
-    evert__source_disarm(&s->source);
     evert__fd_close(&s->fd, gone);
+}
+
+static void unset_limit(evert_stream *s)
+{
+    if (evert__timer_is_set(&s->timer))
+        evert__timer_unset(s->loop, &s->timer);
 }
 
 /* The farewell is over, or given up. */
 EVERT__HOT static void end(evert_stream *s)
 {
     s->closing = EVERT__ENDING;
-    evert__timer_unset(s->loop, &s->timer);
+    unset_limit(s);
     struct evert__closer *closer = s->closer;
     s->closer = NULL;
     if (closer != NULL)
@@ -58,7 +65,7 @@ EVERT__HOT static void end(evert_stream *s)
 
 static void set_limit(evert_stream *s)
 {
-    evert__timer_unset(s->loop, &s->timer);
+    unset_limit(s);
     evert__timer_set(s->loop, &s->timer, evert__close_limit(s));
 }
 
@@ -81,7 +88,8 @@ static void give_up(struct evert__ready *ready)
 /* Whether all that was accepted has been sent, or cannot be. */
 static bool flushed(evert_stream *s)
 {
-    evert__output_start(s);
+    if (s->out.first != NULL)
+        evert__output_start(s);
     return s->out.queued == 0 && !s->sending;
 }
 
@@ -146,7 +154,8 @@ EVERT__HOT static void begin_closing(evert_stream *s, enum evert__closing state)
 {
     s->taken = true;
     s->closing = state;
-    evert__timer_unset(s->loop, &s->timer);
+    s->open = 0;
+    unset_limit(s);
     s->timer.ready.run = limit_reached;
     s->farewell.run = give_up;
     evert__link_remove(&s->farewell.link);
@@ -154,7 +163,8 @@ EVERT__HOT static void begin_closing(evert_stream *s, enum evert__closing state)
     evert__connection_hold(s);
     if (s->reader != NULL)
         evert__wake_reader(s, 0);
-    evert__stop_writer(s);
+    if (s->writer != NULL)
+        evert__stop_writer(s);
     s->writer_wants = SIZE_MAX; /* from here on: what was unsent when the limit was set */
     evert__source_disarm(&s->source);
     if (!s->in_call)

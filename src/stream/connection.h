@@ -157,7 +157,7 @@ static inline int evert__still_open(const evert_stream *s, const struct evert__t
 
 /*
  * What a waiting reader is woken with by the source, which is not armed any more: it has something;
- * or that was taken already, and is in the buffer.
+ * or that was taken already, and is in the buffer. Or what the take came to: the end, or an error.
  */
 enum { EVERT__INPUT_CAME = 1, EVERT__INPUT_TAKEN };
 
@@ -263,7 +263,17 @@ EVERT__COLD int evert__input_leave(evert_stream *stream);
 
 /* What is left in a large buffer goes to a small one, if one will do: who waits holds little. */
 void evert__input_shrink(evert_stream *stream);
-void evert__input_fini(evert_stream *stream);
+
+/* Frees the buffer, and what is looked after a view with. */
+static inline void evert__input_fini(evert_stream *s)
+{
+    if (s->in.data != NULL)
+        evert__input_free(s);
+#ifdef EVERT_DEBUG
+    evert__free(s->view);
+    s->view = NULL;
+#endif
+}
 
 /* Gives the buffer back if it is empty. */
 static inline void evert__input_release(evert_stream *s)
@@ -399,8 +409,8 @@ void evert__output_end(evert_stream *stream);
 /* Ends the wait of a writer, if there is one. What it has on its way may have to end first. */
 EVERT__COLD void evert__wake_writer(evert_stream *stream);
 
-/* The same, because the stream is being closed. */
-void evert__stop_writer(evert_stream *stream);
+/* The same of the one there is, because the stream is being closed. */
+EVERT__COLD void evert__stop_writer(evert_stream *stream);
 
 /* Goes on with closing, after something that it waited for has happened. */
 void evert__close_step(evert_stream *stream);

@@ -73,8 +73,6 @@ void evert__transport_forget(evert_stream *s)
 
 EVERT__HOT void evert__transport_closed(evert_stream *s)
 {
-    if (s->protocol == NULL)
-        return;
     if (s->loop->running) {
         s->loop->busy++; /* a run does not end before it is told */
         evert__ready_push(s->loop, &s->step);

@@ -68,7 +68,7 @@ void evert__transport_too_much(evert_stream *stream);
 /* The protocol, if there is one, hears no more of the connection. */
 void evert__transport_forget(evert_stream *stream);
 
-/* The descriptor was closed: if this is a transport, its protocol is told in a later turn. */
+/* The descriptor of a transport was closed: its protocol is told in a later turn. */
 void evert__transport_closed(evert_stream *stream);
 
 /* producer.c */

@@ -104,13 +104,3 @@ int evert__input_leave(evert_stream *s)
     s->in_call = false;
     return 0;
 }
-
-EVERT__HOT void evert__input_fini(evert_stream *s)
-{
-    if (s->in.data != NULL)
-        evert__input_free(s);
-#ifdef EVERT_DEBUG
-    evert__free(s->view);
-    s->view = NULL;
-#endif
-}

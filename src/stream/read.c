@@ -89,7 +89,7 @@ EVERT__FLAT void evert__take_for_reader(struct evert__ready *step)
     evert_stream *s = EVERT__CONTAINER(step, evert_stream, step);
     int rc = evert__read_now(s, s->awaited);
     if (rc != -EAGAIN)
-        evert__wake_at_once(s->reader, rc == 0 ? EVERT__INPUT_TAKEN : EVERT__INPUT_CAME);
+        evert__wake_at_once(s->reader, rc == 0 ? EVERT__INPUT_TAKEN : rc);
     else if (evert__source_arm(&s->source))
         evert__ready_push(s->loop, step);
 }

@@ -19,7 +19,8 @@ int evert__read_now(evert_stream *stream, size_t room);
 
 /*
  * Waits until there may be something to take, or somebody wakes the reader. Where `room` is not 0
- * the loop takes it, into the buffer with so much room or less; 1: that was done.
+ * the loop takes it, into the buffer with so much room or less; 1: that was done; EVERT_EOF, or an
+ * error: what it came to.
  */
 int evert__read_await(evert_stream *stream, struct evert__task *self, size_t room);
 

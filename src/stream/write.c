@@ -285,12 +285,9 @@ int evert_write_eof(evert_stream *s)
     return 0;
 }
 
-EVERT__HOT void evert__stop_writer(evert_stream *s)
+void evert__stop_writer(evert_stream *s)
 {
-    const struct evert__waiter *writer = s->writer;
-    if (writer == NULL)
-        return;
-    if (s->write_error == 0 && (s->in_steps || writer->cancel == stop_own))
+    if (s->write_error == 0 && (s->in_steps || s->writer->cancel == stop_own))
         s->write_error = EVERT_ECLOSED;
     evert__wake_writer(s);
 }

@@ -294,24 +294,31 @@ static void test_a_write_after_the_close_is_dropped(void **state)
 }
 
 /* Also where all was sent before, so that a small write needs to look at little. */
-static void test_a_write_after_an_abort_is_kept_nowhere(void **state)
+static void write_after(enum kind kind, void (*end)(evert_transport *transport), int reason)
+{
+    struct talker t;
+    talker_init(&t);
+    int peer = talk(&t, kind);
+    check_rc(evert_transport_puts(transport_of(&t), "sent"), 0);
+    peer_hears(peer, "sent");
+    end(transport_of(&t));
+    size_t unsent = inside(&t)->out.queued; /* of what the kernel has not said yet that it went */
+    check_rc(evert_transport_puts(transport_of(&t), "after"), 0);
+    assert_int_equal(inside(&t)->out.queued, unsent);
+    close(peer);
+    check_lost(&t, reason);
+    talker_fini(&t);
+}
+
+static void test_a_write_after_the_end_is_kept_nowhere(void **state)
 {
     (void)state;
+    start_logging(); /* builds with checks warn */
     for (int kind = TCP; kind <= UNIX; kind++) {
-        struct talker t;
-        talker_init(&t);
-        int peer = talk(&t, (enum kind)kind);
-        check_rc(evert_transport_puts(transport_of(&t), "sent"), 0);
-        peer_hears(peer, "sent");
-        evert_transport_abort_connection(transport_of(&t));
-        size_t unsent =
-            inside(&t)->out.queued; /* of what the kernel has not said yet that it went */
-        check_rc(evert_transport_puts(transport_of(&t), "after"), 0);
-        assert_int_equal(inside(&t)->out.queued, unsent);
-        close(peer);
-        check_lost(&t, -ECONNABORTED);
-        talker_fini(&t);
+        write_after((enum kind)kind, evert_transport_lose_connection, 0);
+        write_after((enum kind)kind, evert_transport_abort_connection, -ECONNABORTED);
     }
+    stop_logging();
 }
 
 /* T4: a connection that was lost is NULL, and takes everything. */
@@ -1411,7 +1418,7 @@ int main(void)
         everywhere(test_nothing_is_heard_after_losing),
         everywhere(test_what_had_arrived_is_not_heard_after_losing),
         everywhere(test_a_write_after_the_close_is_dropped),
-        everywhere(test_a_write_after_an_abort_is_kept_nowhere),
+        everywhere(test_a_write_after_the_end_is_kept_nowhere),
         everywhere(test_a_write_while_much_is_flushed_is_dropped),
         everywhere(test_every_call_takes_null),
         everywhere(test_a_write_after_our_own_end_is_an_error),
