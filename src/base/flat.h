@@ -15,15 +15,16 @@ enum { EVERT__LINE = 64 };
 
 /*
  * Puts it beside the others that each request goes through, or each connection: all of them lie in
- * few pages.
+ * few pages. It begins with a line: where in the lines they begin is else for each of them what
+ * those before it have left, and with that alone the time of a connection changes by 2 %.
  */
-#define EVERT__HOT __attribute__((hot))
+#define EVERT__HOT __attribute__((hot, aligned(EVERT__LINE)))
 
 /* Keeps it, and the way to it, out of their midst: most requests come without. */
 #define EVERT__COLD __attribute__((cold, noinline))
 
 /* As EVERT__HOT, and inlines into a function all that it calls in the same file, and so on. */
-#define EVERT__FLAT __attribute__((flatten, hot))
+#define EVERT__FLAT __attribute__((flatten)) EVERT__HOT
 
 /*
  * The library's functions go back by a jump (src/meson.build), of which the processor remembers the
