@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the raw servers share: one thread straight on epoll. A connection is registered once,
- * edge-triggered, and is known by its descriptor. For room to send epoll is asked only where there
- * was none: of a socket that has room it tells again for bytes that were taken before it was asked,
- * which is 8 % of the CPU time of bulk data on an AMD EPYC.
+ * What the raw servers share: one thread straight on epoll. A connection is served as soon as it
+ * was accepted, as most have brought something by then, and registered behind that, which takes the
+ * kernel a while: a connection with one greeting takes 0.98 to 0.99 of the CPU time so that it
+ * takes where epoll is to tell of the first bytes, too, and 0.982 (+-0.01) where it is registered
+ * before it is served. It is registered once, edge-triggered, and is known by its descriptor. For
+ * room to send epoll is asked only where there was none: of a socket that has room it tells again
+ * for bytes that were taken before it was asked, which is 8 % of the CPU time of bulk data on an
+ * AMD EPYC.
  *
  * An edge comes once, so what it announced must be read to the end. On TCP a short read is that
  * end, unless the event told of the end of the stream or an error; then, and on other sockets,
@@ -31,12 +35,39 @@ enum progress { GOES_ON, MUST_WAIT, IS_OVER };
 
 static int epoll, listener, signals;
 static bool accept_failed;
+static int newcomer = -1; /* it is served, and not registered yet */
+static uint32_t newcomer_events;
+
+/* What each server does with a connection: `events` of epoll, or 0 for a newcomer. */
+static void serve_connection(int fd, uint32_t events);
+static void end_connection(int fd);
 
 static inline bool watch(int how, int fd, uint32_t events)
 {
     struct epoll_event event = {.events = events, .data.fd = fd};
 
     return raw_epoll_ctl(epoll, how, fd, &event) == 0;
+}
+
+/* To be told of these from now on, and anew of what is there. */
+static inline bool watch_for(int fd, uint32_t events)
+{
+    if (fd != newcomer)
+        return watch(EPOLL_CTL_MOD, fd, events);
+    newcomer_events = events;
+    return true;
+}
+
+static inline void begin_connection(int fd)
+{
+    newcomer = fd;
+    newcomer_events = edges;
+    serve_connection(fd, 0);
+    if (newcomer < 0)
+        return; /* it has ended */
+    newcomer = -1;
+    if (!watch(EPOLL_CTL_ADD, fd, newcomer_events))
+        end_connection(fd);
 }
 
 /* A look first: accept(2) has made a socket and a file before it finds that there is nobody. */
@@ -54,14 +85,18 @@ static inline void accept_all(void)
     do {
         fd = raw_accept(listener);
         accept_failed = fd < 0 && errno != EAGAIN;
-        if (fd >= CONNECTION_LIMIT || (fd >= 0 && !watch(EPOLL_CTL_ADD, fd, edges)))
+        if (fd >= CONNECTION_LIMIT)
             raw_close(fd);
+        else if (fd >= 0)
+            begin_connection(fd);
     } while (fd >= 0 && is_next());
 }
 
 static inline void close_connection(int fd)
 {
     raw_close(fd);
+    if (fd == newcomer)
+        newcomer = -1;
     if (accept_failed) /* perhaps for want of what is free now */
         accept_all();
 }
@@ -89,7 +124,7 @@ static inline bool send_or_keep(int fd, struct unsent **unsent, const char *data
     (*unsent)->from = 0;
     (*unsent)->size = size;
     memcpy((*unsent)->data, data, size);
-    return watch(EPOLL_CTL_MOD, fd, edges | EPOLLOUT);
+    return watch_for(fd, edges | EPOLLOUT);
 }
 
 static inline enum progress send_unsent(int fd, struct unsent **unsent)
@@ -127,7 +162,7 @@ static inline void open_server(const char *address)
 }
 
 /* Until SIGTERM or SIGINT. `next` does what is due and gives the milliseconds to the next, or -1.*/
-static inline void serve(void (*serve_connection)(int fd, uint32_t events), int (*next)(void))
+static inline void serve(int (*next)(void))
 {
     struct epoll_event events[EVENTS];
     int count, fd;

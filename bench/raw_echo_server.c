@@ -29,19 +29,23 @@ static enum progress echo(int fd, uint32_t events)
     return GOES_ON;
 }
 
+static void end_connection(int fd)
+{
+    free(unsent[fd]);
+    unsent[fd] = NULL;
+    close_connection(fd);
+}
+
 static void serve_connection(int fd, uint32_t events)
 {
     enum progress progress = unsent[fd] != NULL ? send_unsent(fd, &unsent[fd]) : GOES_ON;
 
     for (int round = 0; round < ROUNDS && progress == GOES_ON; round++)
         progress = echo(fd, events);
-    if (progress == GOES_ON && !watch(EPOLL_CTL_MOD, fd, edges))
+    if (progress == GOES_ON && !watch_for(fd, edges))
         progress = IS_OVER;
-    if (progress == IS_OVER) {
-        free(unsent[fd]);
-        unsent[fd] = NULL;
-        close_connection(fd);
-    }
+    if (progress == IS_OVER)
+        end_connection(fd);
 }
 
 int main(int argc, char **argv)
@@ -49,7 +53,7 @@ int main(int argc, char **argv)
     const char *address = argc > 1 ? argv[1] : "tcp://127.0.0.1:9999";
 
     open_server(address);
-    serve(serve_connection, NULL);
+    serve(NULL);
     remove_socket_file(address);
     return 0;
 }

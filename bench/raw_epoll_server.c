@@ -12,11 +12,10 @@
  * listened to.
  *
  * Of connections that are made and closed 64 at a time, other forms were tried, and are alike
- * within 2 %: reading at once after the accept, one accept or up to 16 for each event of a listener
- * that tells level-triggered, accepting after all that was ready was served, and asking for
- * EPOLLOUT from the beginning. Of those that come one by one, the listener must not be asked for
- * one more than there are: that took 7 % of the processor time. To read at once after the accept
- * took 3 % (+-1.3) of it, and 1.5 % (+-1.1) where a newcomer was answered before he was registered.
+ * within 2 %: one accept or up to 16 for each event of a listener that tells level-triggered,
+ * accepting after all that was ready was served, and asking for EPOLLOUT from the beginning. Of
+ * those that come one by one, the listener must not be asked for one more than there are: that took
+ * 7 % of the processor time.
  */
 #include "raw.h"
 #include "raw_greeting.h"
@@ -42,14 +41,16 @@ static int descriptor(const struct connection *c)
     return (int)(c - connections);
 }
 
-static void end_connection(struct connection *c)
+static void end_connection(int fd)
 {
+    struct connection *c = &connections[fd];
+
     free(c->name.data);
     free(c->unsent);
     if (c->in_farewell)
         TAILQ_REMOVE(&farewells, c, link);
     *c = (struct connection){0};
-    close_connection(descriptor(c));
+    close_connection(fd);
 }
 
 /*
@@ -115,11 +116,10 @@ static void serve_connection(int fd, uint32_t events)
         progress = GOES_ON; /* the input need not wait for the output any more */
     for (int round = 0; round < ROUNDS && progress == GOES_ON; round++)
         progress = receive(c, events);
-    if (progress == GOES_ON &&
-        !watch(EPOLL_CTL_MOD, fd, c->unsent != NULL ? edges | EPOLLOUT : edges))
+    if (progress == GOES_ON && !watch_for(fd, c->unsent != NULL ? edges | EPOLLOUT : edges))
         progress = IS_OVER;
     if (progress == IS_OVER)
-        end_connection(c);
+        end_connection(fd);
 }
 
 /* Ends the farewells that have lasted long enough; returns the milliseconds to the next, or -1. */
@@ -132,7 +132,7 @@ static int end_farewells(void)
         left = (int32_t)(c->deadline - milliseconds_now());
         if (left > 0)
             return left;
-        end_connection(c);
+        end_connection(descriptor(c));
     }
     return -1;
 }
@@ -142,7 +142,7 @@ int main(int argc, char **argv)
     const char *address = argc > 1 ? argv[1] : "tcp://127.0.0.1:9999";
 
     open_server(address);
-    serve(serve_connection, end_farewells);
+    serve(end_farewells);
     remove_socket_file(address);
     return 0;
 }

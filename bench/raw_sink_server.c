@@ -39,18 +39,22 @@ static enum progress drop(int fd, uint32_t events)
     return short_is_all(events) && n < INPUT_SIZE ? MUST_WAIT : GOES_ON;
 }
 
+static void end_connection(int fd)
+{
+    counts[fd] = 0;
+    close_connection(fd);
+}
+
 static void serve_connection(int fd, uint32_t events)
 {
     enum progress progress = GOES_ON;
 
     for (int round = 0; round < ROUNDS && progress == GOES_ON; round++)
         progress = drop(fd, events);
-    if (progress == GOES_ON && !watch(EPOLL_CTL_MOD, fd, edges))
+    if (progress == GOES_ON && !watch_for(fd, edges))
         progress = IS_OVER;
-    if (progress == IS_OVER) {
-        counts[fd] = 0;
-        close_connection(fd);
-    }
+    if (progress == IS_OVER)
+        end_connection(fd);
 }
 
 int main(int argc, char **argv)
@@ -58,7 +62,7 @@ int main(int argc, char **argv)
     const char *address = argc > 1 ? argv[1] : "tcp://127.0.0.1:9999";
 
     open_server(address);
-    serve(serve_connection, NULL);
+    serve(NULL);
     remove_socket_file(address);
     return 0;
 }

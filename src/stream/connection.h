@@ -366,7 +366,7 @@ void evert__output_start(evert_stream *stream);
  * To wait for input, after a take that gave nothing. True: another take is worth a try; when the
  * write side has failed the kernel itself is asked, since nothing is told after that, and what had
  * arrived comes first. A newcomer's answer is sent before the kernel is asked to tell of him, which
- * takes it a while: he waits for it, and on his side the kernel has more to do the longer he does.
+ * takes it a while, for which he would wait.
  */
 static inline bool evert__input_arm(evert_stream *s)
 {
