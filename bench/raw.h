@@ -2,12 +2,12 @@
 /*
  * What the raw servers share: one thread straight on epoll. A connection is served as soon as it
  * was accepted, as most have brought something by then, and registered behind that, which takes the
- * kernel a while: a connection with one greeting takes 0.98 to 0.99 of the CPU time so that it
- * takes where epoll is to tell of the first bytes, too, and 0.982 (+-0.01) where it is registered
- * before it is served. It is registered once, edge-triggered, and is known by its descriptor. For
- * room to send epoll is asked only where there was none: of a socket that has room it tells again
- * for bytes that were taken before it was asked, which is 8 % of the CPU time of bulk data on an
- * AMD EPYC.
+ * kernel a while: so a connection with one greeting takes 0.98 to 0.99 of the CPU time that it
+ * takes where epoll is to tell of the first bytes, too, and 0.982 (+-0.01) of that where it is
+ * registered before it is served. It is registered once, edge-triggered, and is known by its
+ * descriptor. For room to send epoll is asked only where there was none: of a socket that has room
+ * it tells again for bytes that were taken before it was asked, which is 8 % of the CPU time of
+ * bulk data on an AMD EPYC.
  *
  * An edge comes once, so what it announced must be read to the end. On TCP a short read is that
  * end, unless the event told of the end of the stream or an error; then, and on other sockets,
