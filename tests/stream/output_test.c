@@ -384,11 +384,6 @@ static void note_calls(void)
     evert__sys_set_hook(note_order);
 }
 
-static bool on_epoll(void)
-{
-    return strcmp(self()->loop->backend->name, "epoll") == 0;
-}
-
 static int hear_and_end(void *arg)
 {
     const int *peer = arg;

@@ -500,6 +500,12 @@ static inline int stand_by(void *arg)
     return 0;
 }
 
+/* Whether the loop is on epoll, and not on one that is adverse. */
+static inline bool on_epoll(void)
+{
+    return strcmp(evert_loop_backend(self()->loop), "epoll") == 0;
+}
+
 /* Whether the loop is on a ring, also on one that is adverse. */
 static inline bool on_uring(void)
 {
