@@ -8,6 +8,7 @@
 #define BENCH_RAW_CALLS_H
 
 #include "../src/base/bare.h"
+#include "raw_page.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -49,7 +50,12 @@ static inline long raw_call(long number, long a, long b, long c, long d)
 
 static inline ssize_t raw_recv(int fd, void *buffer, size_t size)
 {
-    return raw_call(SYS_recvfrom, fd, (long)buffer, (long)size, 0);
+    ssize_t n;
+
+    fetch_page(fd);
+    n = raw_call(SYS_recvfrom, fd, (long)buffer, (long)size, 0);
+    touch_page(fd);
+    return n;
 }
 
 static inline ssize_t raw_send(int fd, const void *data, size_t size)

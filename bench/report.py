@@ -116,6 +116,16 @@ def cpu_section(pairs):
                   "bound", "verdict"], rows)
 
 
+def page_section(rows):
+    lines = [[f"`{row['of']}`", style, f"{row['rate']:,}", in_words(cpu["page_to_raw"]),
+              in_words(cpu["to_raw"]), in_words(cpu["to_page"]),
+              f"at most {cpu['to_page']['bound']:.2f}", cpu["to_page"]["verdict"]]
+             for row in rows for style, cpu in row["cpu"].items()]
+    return table(["row", "style", "requests a second", "raw with a page, times raw",
+                  "coroutines, times raw", "coroutines, times raw with a page", "bound",
+                  "verdict"], lines)
+
+
 def calls_section(pairs):
     rows = []
     for each in pairs:
@@ -335,6 +345,16 @@ All servers are given the same number of requests a second, half of what the slo
 the server's process uses is read by its clock.
 """
 
+PAGE = """\
+### A page for each connection
+
+A task has a stack of its own, and so at the least a page of memory, to which the processor has to
+find the way through tables that, among a thousand connections, have left its caches. Raw C has none
+such. What that way takes is told by the same raw C, made to touch one byte of a page for each
+connection ([bench/raw_page.h](../bench/raw_page.h)), and what the library takes by coroutines
+beside that.
+"""
+
 PEERS = """\
 ## Beside other libraries
 
@@ -469,7 +489,7 @@ class Page:
             (docs / "benchmarks" / f"{name}.svg").write_text(drawing, encoding="utf-8")
 
 
-def add_pairs(page, pairs):
+def add_pairs(page, pairs, with_page):
     page.add(THROUGHPUT)
     page.draw("throughput", "Requests a second, beside raw C", ratio_chart(
         pairs, "throughput", "Requests a second, beside raw C on the same back end",
@@ -479,10 +499,15 @@ def add_pairs(page, pairs):
         pairs, "cpu", "CPU time for each request, beside raw C on the same back end",
         "Ratio at the same number of requests a second; to the left is less", "times raw"))
     page.add(cpu_section(pairs))
+    if with_page:
+        page.add(PAGE, page_section(with_page))
     if any(each["calls"] for each in pairs):
         page.add(CALLS)
         page.draw("calls", "System calls for each request", calls_chart(pairs))
         page.add(calls_section(pairs))
+
+
+def add_peers(page, pairs):
     with_peers = [each for each in pairs if each["ahead"]]
     if with_peers:
         page.add(PEERS)
@@ -502,7 +527,8 @@ def make_page(rows):
     for row in of("self"):
         page.add(SELF, self_section(row))
     if of("pairs"):
-        add_pairs(page, of("pairs"))
+        add_pairs(page, of("pairs"), of("page"))
+        add_peers(page, of("pairs"))
     for row in of("mixed"):
         page.add(MIXED.format(rate=row["rate"]))
         page.draw("mixed", row["title"], mixed_chart(row))

@@ -12,6 +12,7 @@ from beside import Beside
 from context import RATE_SHARE, is_busy, measure_each, show, two_digits
 from measuring import Failure
 from mixed import Mixed
+from own_page import OwnPage
 from pairs import LEAST_LARGE, LEAST_RATIO, Pairs, Self, is_clean
 from servers import TOO_MANY
 
@@ -323,6 +324,8 @@ ROWS = [
     lines(16, 64),
     lines(1, 1000),
     lines(16, 1000),
+    OwnPage(lines(1, 1000), "page-1"),
+    OwnPage(lines(16, 1000), "page-16"),
     lines(1, 9000, seconds=0.15, sets=4, rounds=16),  # in less time not each of them has its turn
     Pairs("connect", "Connect, a greeting, close; 64 at a time", "greeting",
           {"connections": 64, "reconnect": True}, unit="connection"),

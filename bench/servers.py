@@ -9,6 +9,7 @@ import measuring
 import peers
 
 RAW, RAW_URING = "raw epoll", "raw io_uring"
+PAGE = ", a page for each connection"  # own_page.py
 COROUTINES = "coroutines"
 EVERT = "Evert"
 TOO_MANY = ("process",)  # of processes: what they hold is not in that of the server
@@ -22,6 +23,8 @@ PROGRAMS = {
           "sink": "bench/raw_sink_server"},
     RAW_URING: {"greeting": "bench/raw_uring_server", "echo": "bench/raw_uring_echo_server",
                 "sink": "bench/raw_uring_sink_server"},
+    RAW + PAGE: {"greeting": "bench/raw_epoll_page_server"},
+    RAW_URING + PAGE: {"greeting": "bench/raw_uring_page_server"},
 }
 
 

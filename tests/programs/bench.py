@@ -185,12 +185,16 @@ RAW_CASES = [
     ("raw_epoll_server", b"Hello, Ann!\r\n", [
         a_name_too_long_is_told_of, names_come_byte_by_byte, answers_what_came_with_the_end,
         a_peer_that_never_reads_is_held_back]),
+    ("raw_epoll_page_server", b"Hello, Ann!\r\n", [
+        a_name_too_long_is_told_of, names_come_byte_by_byte, answers_what_came_with_the_end]),
     ("raw_echo_server", b"Ann\r\n", [
         much_comes_back_as_it_went, a_peer_that_never_reads_is_held_back]),
     ("raw_sink_server", b"", [bytes_are_counted]),
     ("raw_uring_server", b"Hello, Ann!\r\n", [
         a_name_too_long_is_told_of, names_come_byte_by_byte, answers_what_came_with_the_end,
         a_peer_that_never_reads_is_held_back]),
+    ("raw_uring_page_server", b"Hello, Ann!\r\n", [
+        a_name_too_long_is_told_of, names_come_byte_by_byte, answers_what_came_with_the_end]),
     ("raw_uring_echo_server", b"Ann\r\n", [
         much_comes_back_as_it_went, a_peer_that_never_reads_is_held_back]),
     ("raw_uring_sink_server", b"", [bytes_are_counted]),

@@ -24,7 +24,7 @@ import pairs  # noqa: E402
 import report  # noqa: E402
 import rows  # noqa: E402
 import stats  # noqa: E402
-from servers import RAW, Server  # noqa: E402
+from servers import PAGE, RAW, Server  # noqa: E402
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -354,6 +354,19 @@ def self_results():
                         "throughput": about(1.004), "cpu": about(1.0)}
 
 
+def page_results():
+    """Raw C with a page takes a tenth more than without, and coroutines as much as that."""
+    def measured(cpu_ns):
+        return {"cpu_ns": [cpu_ns] * 3, "others": 0.0, "held": 1.0}
+
+    row = next(row for row in rows.ROWS if row.kind == "page")
+    page = Server(RAW + PAGE, {}, RAW)
+    rounds = [{"coroutines": measured(1100.0), page.name: measured(1100.0), RAW: measured(1000.0)},
+              {RAW: measured(1.0)}] * 6
+    return head(row) | {"of": row.of.name, "rate": 500, "rounds": rounds, "cpu": {
+        "coroutines": row.compare(rounds, SERVERS[0], page, SERVERS[2])}}
+
+
 def mixed_results():
     """The peer is the quickest, and falls behind."""
     def measured(p999, keeps=1.0):
@@ -412,6 +425,15 @@ def the_page_says_how_finely_the_pairs_tell():
     text, _ = write_page([self_results()])
     line = line_of(text, "requests a second", "`line-1-64`")
     expect(line, True, "| 1.004 (0.964 to 1.044) | 8 |" in line)
+
+
+def the_page_says_what_a_page_for_each_connection_takes():
+    text, _ = write_page([pairs_results(1.0), page_results()])
+    expect("figures", True, "| `line-1-1000` | coroutines | 500 | 1.100 (1.100 to 1.100) "
+                            "| 1.100 (1.100 to 1.100) | 1.000 (1.000 to 1.000) | at most 1.05 "
+                            "| holds |" in text)
+    expect("with the CPU time", True,
+           text.index("## CPU time") < text.index("### A page") < text.index("## System calls"))
 
 
 def the_page_holds_the_latencies():
@@ -474,6 +496,7 @@ CASES = [
     the_table_of_strace_is_understood, calls_are_counted_over_as_long_as_it_takes,
     calls_are_compared_by_kind, ticks_are_round_and_enclose,
     the_page_holds_the_figures, the_page_says_how_finely_the_pairs_tell,
+    the_page_says_what_a_page_for_each_connection_takes,
     the_page_holds_the_latencies, the_page_holds_the_smallest_things_of_others,
     the_charts_are_drawn_to_scale, bars_are_as_long_as_their_values,
 ]
