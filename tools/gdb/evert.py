@@ -71,11 +71,11 @@ def links(head):
 
 
 def function_at(address):
-    """The symbol of a function, or None."""
-    block = gdb.block_for_pc(address)
-    while block is not None and block.function is None:
-        block = block.superblock
-    return block.function if block is not None else None
+    """The symbol of a function, and not of one that its code begins with; or None."""
+    found, block = None, gdb.block_for_pc(address)
+    while block is not None:
+        found, block = block.function or found, block.superblock
+    return found
 
 
 def text(pointer):
