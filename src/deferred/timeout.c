@@ -16,9 +16,8 @@ struct evert__timeout {
 
 void evert__timeout_free(struct evert__timeout *timeout)
 {
-    /* The loop may have been freed before: then the timer is not set. */
-    if (evert__timer_is_set(&timeout->timer))
-        evert__timer_unset(timeout->loop, &timeout->timer);
+    /* The loop may have been freed before: then the timer is not set, and it is not looked at. */
+    evert__timer_unset(timeout->loop, &timeout->timer);
     evert__free(timeout);
 }
 

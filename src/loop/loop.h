@@ -228,12 +228,18 @@ void evert__ready_push(evert_loop *loop, struct evert__ready *ready);
 /* Sets a timer that is not set. Cannot fail. */
 void evert__timer_set(evert_loop *loop, struct evert__timer *timer, evert_time when);
 
-/* Unsets a timer, also one that is due and has not run. */
-void evert__timer_unset(evert_loop *loop, struct evert__timer *timer);
-
 static inline bool evert__timer_is_set(const struct evert__timer *timer)
 {
     return evert__heap_has(&timer->node) || evert__link_used(&timer->ready.link);
+}
+
+void evert__timer_take_out(evert_loop *loop, struct evert__timer *timer);
+
+/* Unsets a timer, also one that is due and has not run. Of one that is not set it costs no call. */
+static inline void evert__timer_unset(evert_loop *loop, struct evert__timer *timer)
+{
+    if (evert__timer_is_set(timer))
+        evert__timer_take_out(loop, timer);
 }
 
 /* The loop's side of timers: when the next is due; moves the due ones to the ready queue. */

@@ -34,7 +34,7 @@ EVERT__RETURNS void evert__timer_set(evert_loop *loop, struct evert__timer *time
         put_unsorted(loop, timer);
 }
 
-EVERT__RETURNS EVERT__HOT void evert__timer_unset(evert_loop *loop, struct evert__timer *timer)
+EVERT__RETURNS EVERT__HOT void evert__timer_take_out(evert_loop *loop, struct evert__timer *timer)
 {
     evert__heap_remove(&loop->timers, &timer->node);
     evert__link_remove(&timer->ready.link);

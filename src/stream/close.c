@@ -40,17 +40,11 @@ static void close_descriptor(evert_stream *s)
     evert__fd_close(&s->fd, gone);
 }
 
-static void unset_limit(evert_stream *s)
-{
-    if (evert__timer_is_set(&s->timer))
-        evert__timer_unset(s->loop, &s->timer);
-}
-
 /* The farewell is over, or given up. */
 EVERT__HOT static void end(evert_stream *s)
 {
     s->closing = EVERT__ENDING;
-    unset_limit(s);
+    evert__timer_unset(s->loop, &s->timer);
     struct evert__closer *closer = s->closer;
     s->closer = NULL;
     if (closer != NULL)
@@ -65,7 +59,7 @@ EVERT__HOT static void end(evert_stream *s)
 
 static void set_limit(evert_stream *s)
 {
-    unset_limit(s);
+    evert__timer_unset(s->loop, &s->timer);
     evert__timer_set(s->loop, &s->timer, evert__close_limit(s));
 }
 
@@ -155,7 +149,7 @@ EVERT__HOT static void begin_closing(evert_stream *s, enum evert__closing state)
     s->taken = true;
     s->closing = state;
     s->open = 0;
-    unset_limit(s);
+    evert__timer_unset(s->loop, &s->timer);
     s->timer.ready.run = limit_reached;
     s->farewell.run = give_up;
     evert__link_remove(&s->farewell.link);
