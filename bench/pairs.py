@@ -289,8 +289,21 @@ def without_peers(rounds):
     return [measured for measured in rounds if RAW in measured or RAW_URING in measured]
 
 
+class OfPairs:
+    """A row that measures other servers as one of the pairs does."""
+
+    of: Pairs
+
+    @property
+    def rounds(self):
+        return self.of.rounds
+
+    def command(self):
+        return self.of.command()
+
+
 @dataclass
-class Self:
+class Self(OfPairs):
     """A server beside another process of the same program, measured as the pairs are: what comes of
     it should be 1, and how far it is from that is how finely the pairs tell."""
 
@@ -301,13 +314,6 @@ class Self:
     @property
     def title(self):
         return f"{RAW} beside itself, in {self.of.name}"
-
-    @property
-    def rounds(self):
-        return self.of.rounds
-
-    def command(self):
-        return self.of.command()
 
     def run(self, context):
         raw = context.server(RAW)

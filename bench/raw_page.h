@@ -14,7 +14,7 @@
 #include <stddef.h>
 #include <sys/mman.h>
 
-enum { PAGES = 1 << 20, PAGE_DISTANCE = 188 * 1024 }; /* see src/coro/stack.c */
+enum { PAGES = 1 << 14, PAGE_DISTANCE = 188 * 1024 }; /* see src/coro/stack.c */
 enum { LINE = 64, LINES = 32 };                       /* not the same line of all pages */
 
 static inline char *line_of(int fd)
@@ -26,7 +26,7 @@ static inline char *line_of(int fd)
                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (pages == MAP_FAILED)
         err(1, "mmap");
-    return pages + (size_t)fd * PAGE_DISTANCE + (size_t)fd % LINES * LINE;
+    return pages + (size_t)fd % PAGES * PAGE_DISTANCE + (size_t)fd % LINES * LINE;
 }
 
 static inline void fetch_page(int fd)

@@ -233,6 +233,7 @@ static inline bool evert__timer_is_set(const struct evert__timer *timer)
     return evert__heap_has(&timer->node) || evert__link_used(&timer->ready.link);
 }
 
+/* Of one that is set. */
 void evert__timer_take_out(evert_loop *loop, struct evert__timer *timer);
 
 /* Unsets a timer, also one that is due and has not run. Of one that is not set it costs no call. */
