@@ -4,7 +4,7 @@
 from dataclasses import dataclass, field
 
 import stats
-from context import Context, is_busy, show
+from context import is_busy, show
 from pairs import MOST_CPU, OfPairs, Pairs
 from servers import COROUTINES, PAGE, RAW, RAW_URING, Server, commands
 
@@ -36,16 +36,9 @@ class OwnPage(OfPairs):
 
     def run(self, context):
         trios = list(self.trios(context))
-        alone = Context(context.build, [server for trio in trios for server in trio],
-                        context.rounds, context.seconds)
-        groups = self.of.groups(alone)
-        rate = self.of.choose_rates(alone, groups)
-        print(f"{self.title}: {groups[0].wanted} rounds of {self.of.sets} slices of "
-              f"{context.seconds or self.of.seconds} s each, at {rate:,} a second\n", flush=True)
-        rounds = self.of.measure_rounds(alone, groups)
-        results = {"of": self.of.name, "rate": rate, "rounds": rounds,
-                   "cpu": {style.name: self.compare(rounds, style, page, raw)
-                           for style, page, raw in trios}}
+        results = self.measure(context, [server for trio in trios for server in trio])
+        results["cpu"] = {style.name: self.compare(results["rounds"], style, page, raw)
+                          for style, page, raw in trios}
         self.show(results)
         return results
 

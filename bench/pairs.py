@@ -301,6 +301,19 @@ class OfPairs:
     def command(self):
         return self.of.command()
 
+    def measure(self, context, servers):
+        """What is written down of it, whatever comes of the rounds."""
+        alone = Context(context.build, servers, context.rounds, context.seconds)
+        groups = self.of.groups(alone)
+        rate = self.of.choose_rates(alone, groups)
+        began = measuring.now()
+        rounds = self.of.measure_rounds(alone, groups)
+        took = measuring.now() - began
+        print(f"{self.title}: {len(groups[0].rounds)} rounds of {self.of.sets} slices of "
+              f"{context.seconds or self.of.seconds} s each, then at {rate:,} a second, in "
+              f"{took:.1f} s\n", flush=True)
+        return {"of": self.of.name, "rate": rate, "rounds": rounds, "measured": round(took, 1)}
+
 
 @dataclass
 class Self(OfPairs):
@@ -318,17 +331,9 @@ class Self(OfPairs):
     def run(self, context):
         raw = context.server(RAW)
         again = Server(f"{RAW}, again", raw.programs, raw=RAW)
-        alone = Context(context.build, [again, raw], context.rounds, context.seconds)
-        groups = self.of.groups(alone)
-        rate = self.of.choose_rates(alone, groups)
-        began = measuring.now()
-        rounds = self.of.measure_rounds(alone, groups)
-        took = measuring.now() - began
-        beside = self.of.compare(rounds, again)
-        print(f"{self.title}: {len(rounds)} rounds of {self.of.sets} slices of "
-              f"{context.seconds or self.of.seconds} s each, in {took:.1f} s\n", flush=True)
+        results = self.measure(context, [again, raw])
+        beside = self.of.compare(results["rounds"], again)
         for what, words in (("throughput", f"{self.of.unit}s a second"), ("cpu", "CPU time")):
             show(words, f"times itself {stats.words(beside[what])}")
         print(flush=True)
-        return {"of": self.of.name, "rounds": rounds, "rate": rate, "measured": round(took, 1),
-                "throughput": beside["throughput"], "cpu": beside["cpu"]}
+        return results | {"throughput": beside["throughput"], "cpu": beside["cpu"]}
